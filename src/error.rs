@@ -1,0 +1,399 @@
+//! One error type for every fallible call.
+//!
+//! [`Error`] is one word, `Clone`, and can be handed to every waiter of a batch. [`Error::kind`]
+//! says what happened, [`Error::code`] gives Kafka's own number and name for it, and the message
+//! says what, where and what to do. Messages carry names, offsets and positions, never payload.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::types::{TopicId, TopicPartition};
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+macro_rules! kafka_codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal, $retriable:literal;)+) => {
+        /// An error of the Kafka protocol, with Kafka's number and name.
+        ///
+        /// ```
+        /// use logreel::ErrorCode;
+        /// assert_eq!(ErrorCode::OffsetOutOfRange.number(), 1);
+        /// assert_eq!(ErrorCode::OffsetOutOfRange.to_string(), "OFFSET_OUT_OF_RANGE");
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl ErrorCode {
+            /// The number of the error in Kafka's protocol.
+            #[must_use]
+            pub fn number(self) -> i16 {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The name of the error in Kafka's protocol.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Whether Kafka's clients try again by themselves after this error.
+            #[must_use]
+            pub fn is_retriable(self) -> bool {
+                match self { $(Self::$name => $retriable,)+ }
+            }
+
+            #[cfg(test)]
+            const ALL: &'static [ErrorCode] = &[$(ErrorCode::$name,)+];
+        }
+    };
+}
+
+kafka_codes! {
+    /// The offset lies below the log start or past the log end.
+    OffsetOutOfRange = 1, "OFFSET_OUT_OF_RANGE", false;
+    /// The bytes on disk are damaged: a checksum, a length or an offset is wrong.
+    CorruptMessage = 2, "CORRUPT_MESSAGE", true;
+    /// There is no such topic or partition.
+    UnknownTopicOrPartition = 3, "UNKNOWN_TOPIC_OR_PARTITION", true;
+    /// The call did not finish in time.
+    RequestTimedOut = 7, "REQUEST_TIMED_OUT", true;
+    /// A batch is larger than `max.message.bytes`.
+    MessageTooLarge = 10, "MESSAGE_TOO_LARGE", false;
+    /// The text attached to a commit is longer than 4096 bytes.
+    OffsetMetadataTooLarge = 12, "OFFSET_METADATA_TOO_LARGE", false;
+    /// The group's state cannot be read.
+    CoordinatorNotAvailable = 15, "COORDINATOR_NOT_AVAILABLE", true;
+    /// The topic name breaks Kafka's rules, or the topic is internal.
+    InvalidTopic = 17, "INVALID_TOPIC_EXCEPTION", false;
+    /// An append is larger than a segment may be.
+    RecordListTooLarge = 18, "RECORD_LIST_TOO_LARGE", false;
+    /// `min.insync.replicas` asks for more copies than one process has.
+    NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS", true;
+    /// `acks` is neither 0, 1 nor all.
+    InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS", false;
+    /// A group member acts in a generation that is over.
+    IllegalGeneration = 22, "ILLEGAL_GENERATION", false;
+    /// The newcomer shares no assignor with the group.
+    InconsistentGroupProtocol = 23, "INCONSISTENT_GROUP_PROTOCOL", false;
+    /// The group id is empty or missing.
+    InvalidGroupId = 24, "INVALID_GROUP_ID", false;
+    /// The group does not know this member.
+    UnknownMemberId = 25, "UNKNOWN_MEMBER_ID", false;
+    /// The group is rebalancing.
+    RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS", false;
+    /// A timestamp lies outside what the topic accepts.
+    InvalidTimestamp = 32, "INVALID_TIMESTAMP", false;
+    /// The topic exists already.
+    TopicAlreadyExists = 36, "TOPIC_ALREADY_EXISTS", false;
+    /// A partition count that is not positive, or not larger than the present one.
+    InvalidPartitions = 37, "INVALID_PARTITIONS", false;
+    /// A replication factor other than one.
+    InvalidReplicationFactor = 38, "INVALID_REPLICATION_FACTOR", false;
+    /// A configuration key or value is not accepted.
+    InvalidConfig = 40, "INVALID_CONFIG", false;
+    /// The call makes no sense as it stands.
+    InvalidRequest = 42, "INVALID_REQUEST", false;
+    /// A producer's sequence number is not the next one.
+    OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER", false;
+    /// A producer writes with an epoch that is over.
+    InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH", false;
+    /// The transaction is not in a state that allows the call.
+    InvalidTxnState = 48, "INVALID_TXN_STATE", false;
+    /// The partition's storage failed; it must be opened again.
+    KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true;
+    /// The group still has members.
+    NonEmptyGroup = 68, "NON_EMPTY_GROUP", false;
+    /// There is no such group.
+    GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND", false;
+    /// The batch is compressed by a codec that is unknown or not built in.
+    UnsupportedCompressionType = 76, "UNSUPPORTED_COMPRESSION_TYPE", false;
+    /// The group has as many members as it may have.
+    GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false;
+    /// A record breaks a rule of the topic.
+    InvalidRecord = 87, "INVALID_RECORD", false;
+    /// A transaction has commits pending for these offsets.
+    UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT", true;
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What went wrong. Errors that Kafka names too are [`ErrorKind::Kafka`]; the rest belong to a
+/// library that owns files and runs inside somebody's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An error of the Kafka protocol.
+    Kafka(ErrorCode),
+    /// The operating system refused a file operation.
+    Io,
+    /// The disk or the quota is full. Nothing is lost; the call works again when there is space.
+    StorageFull,
+    /// Another process (or another broker of this one) holds the directory.
+    DirectoryLocked,
+    /// The directory holds something that is not a log directory, or a newer format.
+    InvalidDirectory,
+    /// The broker, or the client the call was made on, is closed.
+    Closed,
+    /// The broker was opened read-only.
+    ReadOnly,
+    /// The call is not allowed in the present state; the message says what is missing.
+    IllegalState,
+    /// There is neither a committed offset nor a reset policy.
+    NoOffsetForPartition,
+    /// `wakeup` ended a blocked call.
+    Wakeup,
+}
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    topic_partition: Option<TopicPartition>,
+    path: Option<PathBuf>,
+    position: Option<u64>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Why a call failed. One word, cheap to clone.
+///
+/// ```
+/// use logreel::{Broker, ErrorCode};
+/// let broker = Broker::in_memory();
+/// let error = broker.topic("nowhere").unwrap_err();
+/// assert_eq!(error.code(), Some(ErrorCode::UnknownTopicOrPartition));
+/// assert_eq!(error.to_string(), "topic nowhere does not exist");
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+impl Error {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            topic_partition: None,
+            path: None,
+            position: None,
+            source: None,
+        }))
+    }
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn kafka(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Kafka(code), message)
+    }
+
+    /// An operating-system error with the file it happened on. There is no `From<io::Error>`, so
+    /// that no I/O error can lose its path.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn io(error: std::io::Error, doing: &str, path: &Path) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => ErrorKind::StorageFull,
+            _ => ErrorKind::Io,
+        };
+        let mut inner = Inner {
+            kind,
+            message: format!("cannot {doing} {}", path.display()),
+            topic_partition: None,
+            path: Some(path.to_path_buf()),
+            position: None,
+            source: None,
+        };
+        inner.source = Some(Box::new(error));
+        Self(Arc::new(inner))
+    }
+
+    fn update(self, change: impl FnOnce(&mut Inner)) -> Self {
+        // Builders run before an error is shared; a shared one keeps what it says.
+        let mut shared = self.0;
+        if let Some(inner) = Arc::get_mut(&mut shared) {
+            change(inner);
+        }
+        Self(shared)
+    }
+
+    pub(crate) fn on(self, tp: &TopicPartition) -> Self {
+        self.update(|inner| inner.topic_partition = Some(tp.clone()))
+    }
+
+    pub(crate) fn at(self, path: &Path, position: Option<u64>) -> Self {
+        self.update(|inner| {
+            inner.path = Some(path.to_path_buf());
+            inner.position = position;
+        })
+    }
+
+    pub(crate) fn because(
+        self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.update(|inner| inner.source = Some(source.into()))
+    }
+
+    pub(crate) fn closed(what: &str) -> Self {
+        Self::new(ErrorKind::Closed, format!("the {what} is closed"))
+    }
+
+    pub(crate) fn unknown_topic(topic: &str) -> Self {
+        Self::kafka(ErrorCode::UnknownTopicOrPartition, format!("topic {topic} does not exist"))
+    }
+
+    pub(crate) fn invalid_config(key: &str, value: &str, reason: &str) -> Self {
+        Self::kafka(ErrorCode::InvalidConfig, format!("{key} = {value}: {reason}"))
+    }
+
+    pub(crate) fn offset_out_of_range(offset: i64, start: i64, end: i64) -> Self {
+        Self::kafka(
+            ErrorCode::OffsetOutOfRange,
+            format!("offset {offset} is outside {start}..={end}"),
+        )
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Kafka's own name and number for the error; `None` where Kafka has no such error.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self.0.kind {
+            ErrorKind::Kafka(code) => Some(code),
+            ErrorKind::Io | ErrorKind::StorageFull => Some(ErrorCode::KafkaStorageError),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed later without any change.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self.0.kind {
+            ErrorKind::Kafka(code) => code.is_retriable(),
+            ErrorKind::StorageFull => true,
+            _ => false,
+        }
+    }
+
+    /// Whether an open transaction must be aborted before its producer can go on.
+    #[must_use]
+    pub fn requires_abort(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::InvalidProducerEpoch
+                    | ErrorCode::OutOfOrderSequenceNumber
+                    | ErrorCode::IllegalGeneration
+                    | ErrorCode::UnknownMemberId
+            )
+        )
+    }
+
+    /// The partition the error is about.
+    #[must_use]
+    pub fn topic_partition(&self) -> Option<&TopicPartition> {
+        self.0.topic_partition.as_ref()
+    }
+
+    /// The file the error is about.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// The byte position in [`path`](Self::path) where the damage begins.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        self.0.position
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(tp) = &self.0.topic_partition {
+            write!(f, " [{tp}]")?;
+        }
+        // An I/O error's message names its file already.
+        if let (Some(path), Some(position)) = (&self.0.path, self.0.position) {
+            write!(f, " in {} at byte {position}", path.display())?;
+        }
+        if let Some(source) = &self.0.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}: {self})", self.0.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl std::str::FromStr for TopicId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::from_text(text).ok_or_else(|| {
+            Error::kafka(ErrorCode::InvalidRequest, format!("{text:?} is not a topic id"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_named_as_kafka_names_them() {
+        let mut numbers: Vec<i16> = ErrorCode::ALL.iter().map(|c| c.number()).collect();
+        numbers.dedup();
+        assert_eq!(numbers.len(), ErrorCode::ALL.len());
+        for code in ErrorCode::ALL {
+            assert!(code.name().bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
+        }
+    }
+
+    #[test]
+    fn display_prints_the_chain_and_the_place() {
+        let error = Error::kafka(ErrorCode::CorruptMessage, "batch at offset 7 is damaged")
+            .on(&("t", 0).into())
+            .at(Path::new("/d/t-0/0.log"), Some(61))
+            .because("checksum 1 is not 2");
+        assert_eq!(
+            error.to_string(),
+            "batch at offset 7 is damaged [t-0] in /d/t-0/0.log at byte 61: checksum 1 is not 2"
+        );
+        assert_eq!(error.code(), Some(ErrorCode::CorruptMessage));
+        assert_eq!(std::mem::size_of::<Error>(), std::mem::size_of::<usize>());
+    }
+
+    #[test]
+    fn a_full_disk_is_its_own_kind() {
+        let io = std::io::Error::from_raw_os_error(28);
+        let error = Error::io(io, "write", Path::new("/d/f"));
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+        assert!(error.is_retriable());
+        assert_eq!(error.code(), Some(ErrorCode::KafkaStorageError));
+    }
+}

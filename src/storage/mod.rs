@@ -1,0 +1,33 @@
+//! Where bytes live: a directory of partitions with flat files inside, on disk, in memory, or in a
+//! simulation that crashes on command.
+//!
+//! Everything above this floor sees one opaque [`Storage`]. Names are validated types that cannot
+//! leave the directory. Writes go to a known offset, so that a write that failed halfway can be
+//! cut back; there is no append mode and no store through a map.
+
+mod backend;
+
+pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The place a broker keeps its files. An opaque value: choose one and hand it to the builder.
+#[derive(Clone)]
+pub struct Storage(Arc<dyn Backend>);
+
+impl Storage {
+    pub(crate) fn new(backend: Arc<dyn Backend>) -> Self {
+        Self(backend)
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,218 @@
+//! Time as a parameter.
+//!
+//! A [`Clock`] tells two times, as the operating system does: the wall clock (milliseconds since
+//! 1970, what records are stamped with, may jump) and a monotonic one (what timeouts are measured
+//! on, never jumps). Only this file reads the system's clocks.
+//!
+//! With a [`MockClock`](crate::testing::MockClock) time stands still until it is moved. Brokers
+//! then own no threads: moving the clock runs what has become due, on the thread that moves it.
+
+use std::fmt;
+use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::sync::Weak;
+use std::time::{Duration, Instant, SystemTime};
+
+#[cfg(feature = "testing")]
+use parking_lot::Mutex;
+
+/// The clock a broker lives by. [`Clock::system`] unless a test chose otherwise.
+#[derive(Clone)]
+pub struct Clock(Source);
+
+#[derive(Clone)]
+enum Source {
+    System(Instant),
+    #[cfg(feature = "testing")]
+    Mock(Arc<MockTime>),
+}
+
+/// How a thread that has nothing to do lets time pass.
+pub(crate) enum Idle {
+    /// Sleep; the operating system wakes it.
+    Sleep,
+    /// Move the mock clock to the next timer or the deadline instead of sleeping.
+    #[cfg(feature = "testing")]
+    Advance(Arc<MockTime>),
+    /// Sleep until another thread moves the mock clock.
+    #[cfg(feature = "testing")]
+    Parked(Arc<MockTime>),
+}
+
+/// Something with timers that a mock clock must run when it moves (a broker).
+pub(crate) trait Timers: Send + Sync {
+    /// The monotonic time at which something becomes due.
+    fn next_due(&self) -> Option<Duration>;
+    /// Does everything that is due.
+    fn run_due(&self);
+}
+
+/// A thread parked on a manual mock clock, to be told that the clock moved.
+#[cfg(feature = "testing")]
+pub(crate) trait Poke: Send + Sync {
+    /// Makes the thread look at the clock again.
+    fn poke(&self);
+}
+
+impl Clock {
+    /// The operating system's clocks.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Source::System(Instant::now()))
+    }
+
+    /// Milliseconds since 1970, negative before; saturates at the ends of `i64`.
+    #[must_use]
+    pub fn wall_millis(&self) -> i64 {
+        match &self.0 {
+            Source::System(_) => match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+                Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+                Err(before) => {
+                    i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms)
+                }
+            },
+            #[cfg(feature = "testing")]
+            Source::Mock(mock) => mock.now.lock().wall_millis,
+        }
+    }
+
+    /// Time since some fixed moment; never goes back.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        match &self.0 {
+            Source::System(origin) => origin.elapsed(),
+            #[cfg(feature = "testing")]
+            Source::Mock(mock) => mock.now.lock().monotonic,
+        }
+    }
+
+    /// The monotonic time at which `timeout` from now is over; `None` when that never happens.
+    pub(crate) fn deadline(&self, timeout: Duration) -> Option<Duration> {
+        self.monotonic().checked_add(timeout)
+    }
+
+    /// Whether the clock moves only when told, so that brokers must not own threads.
+    pub(crate) fn is_mock(&self) -> bool {
+        !matches!(self.0, Source::System(_))
+    }
+
+    pub(crate) fn idle(&self) -> Idle {
+        match &self.0 {
+            Source::System(_) => Idle::Sleep,
+            #[cfg(feature = "testing")]
+            Source::Mock(mock) if mock.manual => Idle::Parked(Arc::clone(mock)),
+            #[cfg(feature = "testing")]
+            Source::Mock(mock) => Idle::Advance(Arc::clone(mock)),
+        }
+    }
+
+    /// Has a mock clock run these timers when it moves. The system clock ignores it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn attach(&self, timers: Weak<dyn Timers>) {
+        if let Source::Mock(mock) = &self.0 {
+            let mut attached = mock.timers.lock();
+            attached.retain(|t| t.strong_count() > 0);
+            attached.push(timers);
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn mock(mock: Arc<MockTime>) -> Self {
+        Self(Source::Mock(mock))
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_mock() { "Clock::mock" } else { "Clock::system" })
+    }
+}
+
+/// The state behind a mock clock.
+#[cfg(feature = "testing")]
+pub(crate) struct MockTime {
+    /// Blocking calls park instead of moving the clock.
+    manual: bool,
+    now: Mutex<Now>,
+    timers: Mutex<Vec<Weak<dyn Timers>>>,
+    parked: Mutex<Vec<Arc<dyn Poke>>>,
+}
+
+#[cfg(feature = "testing")]
+struct Now {
+    wall_millis: i64,
+    monotonic: Duration,
+}
+
+#[cfg(feature = "testing")]
+impl MockTime {
+    pub(crate) fn new(wall_millis: i64, manual: bool) -> Self {
+        Self {
+            manual,
+            now: Mutex::new(Now { wall_millis, monotonic: Duration::ZERO }),
+            timers: Mutex::new(Vec::new()),
+            parked: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Moves both clocks to `until`, stopping at every timer on the way to run it.
+    pub(crate) fn advance_to(&self, until: Duration) {
+        while self.run_next(Some(until)) {}
+        self.move_to(until);
+        let parked = self.parked.lock().clone();
+        for thread in parked {
+            thread.poke();
+        }
+    }
+
+    /// Moves to the next timer due by `limit` and runs it, or to `limit`. Says whether a timer ran.
+    pub(crate) fn run_next(&self, limit: Option<Duration>) -> bool {
+        let timers: Vec<Arc<dyn Timers>> =
+            self.timers.lock().iter().filter_map(Weak::upgrade).collect();
+        let due = timers.iter().filter_map(|t| t.next_due().map(|at| (at, t))).min_by_key(|x| x.0);
+        match due {
+            Some((at, timer)) if limit.is_none_or(|limit| at <= limit) => {
+                self.move_to(at);
+                timer.run_due();
+                true
+            }
+            _ => {
+                if let Some(limit) = limit {
+                    self.move_to(limit);
+                }
+                false
+            }
+        }
+    }
+
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.now.lock().monotonic
+    }
+
+    pub(crate) fn set_wall(&self, wall_millis: i64) {
+        self.now.lock().wall_millis = wall_millis;
+    }
+
+    pub(crate) fn park(&self, thread: Arc<dyn Poke>) {
+        self.parked.lock().push(thread);
+    }
+
+    pub(crate) fn unpark(&self, thread: &Arc<dyn Poke>) {
+        self.parked.lock().retain(|parked| !Arc::ptr_eq(parked, thread));
+    }
+
+    fn move_to(&self, to: Duration) {
+        let mut now = self.now.lock();
+        if let Some(step) = to.checked_sub(now.monotonic) {
+            now.monotonic = to;
+            let millis = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
+            now.wall_millis = now.wall_millis.saturating_add(millis);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One wait queue for threads and futures.
+//!
+//! A [`Waiter`] is whoever wants to know that something changed; a [`WaitQueue`] is the place
+//! where the change happens. Waking costs one atomic load when nobody waits.
+//!
+//! The protocol that loses no wake-up: the waiter adds itself to the queue, *then* looks whether
+//! the thing it waits for is there, then parks; the other side makes the change, *then* wakes.
+//! Both sides put a sequentially consistent fence in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::task::Waker;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::time::{Clock, Idle};
+
+/// Somebody who can be woken: a thread that parks, or a future that left its waker.
+#[derive(Debug, Default)]
+pub(crate) struct Waiter {
+    state: Mutex<WaiterState>,
+    woken: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct WaiterState {
+    signalled: bool,
+    waker: Option<Waker>,
+}
+
+impl Waiter {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Wakes the thread or future; remembered when nobody is parked yet.
+    pub(crate) fn signal(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.signalled = true;
+            self.woken.notify_all();
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Blocks until signalled (`true`) or until the monotonic `deadline` has passed (`false`).
+    /// Consumes the signal.
+    pub(crate) fn park(self: &Arc<Self>, clock: &Clock, deadline: Option<Duration>) -> bool {
+        loop {
+            let mut state = self.state.lock();
+            if std::mem::take(&mut state.signalled) {
+                return true;
+            }
+            let left = match deadline {
+                None => None,
+                Some(deadline) => match deadline.checked_sub(clock.monotonic()) {
+                    None | Some(Duration::ZERO) => return false,
+                    left => left,
+                },
+            };
+            match clock.idle() {
+                Idle::Sleep => match left {
+                    Some(left) => {
+                        self.woken.wait_for(&mut state, left);
+                    }
+                    None => self.woken.wait(&mut state),
+                },
+                #[cfg(feature = "testing")]
+                Idle::Advance(mock) => {
+                    drop(state);
+                    // Nothing due and no deadline: only another thread can help.
+                    if !mock.run_next(deadline) && deadline.is_none() {
+                        let mut state = self.state.lock();
+                        if !state.signalled {
+                            self.woken.wait(&mut state);
+                        }
+                    }
+                }
+                #[cfg(feature = "testing")]
+                Idle::Parked(mock) => {
+                    let thread: Arc<dyn crate::time::Poke> = Arc::clone(self) as _;
+                    mock.park(Arc::clone(&thread));
+                    // Moving the clock pokes under this lock, so it is seen either by the check
+                    // or by the wait.
+                    if deadline.is_none_or(|deadline| clock.monotonic() < deadline) {
+                        self.woken.wait(&mut state);
+                    }
+                    drop(state);
+                    mock.unpark(&thread);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+impl crate::time::Poke for Waiter {
+    fn poke(&self) {
+        let _state = self.state.lock();
+        self.woken.notify_all();
+    }
+}
+
+/// The waiters of one thing.
+#[derive(Debug, Default)]
+pub(crate) struct WaitQueue {
+    /// How many wait; read without the lock by those who wake.
+    count: AtomicUsize,
+    waiters: Mutex<Vec<Arc<Waiter>>>,
+}
+
+impl WaitQueue {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a waiter; it must look at what it waits for after this and before parking.
+    pub(crate) fn add(&self, waiter: &Arc<Waiter>) {
+        let mut waiters = self.waiters.lock();
+        waiters.push(Arc::clone(waiter));
+        self.count.store(waiters.len(), Ordering::SeqCst);
+        drop(waiters);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Removes one entry of this waiter.
+    pub(crate) fn remove(&self, waiter: &Arc<Waiter>) {
+        let mut waiters = self.waiters.lock();
+        if let Some(index) = waiters.iter().position(|w| Arc::ptr_eq(w, waiter)) {
+            waiters.swap_remove(index);
+        }
+        self.count.store(waiters.len(), Ordering::SeqCst);
+    }
+
+    /// Wakes everybody in the queue; they stay in it until they remove themselves.
+    pub(crate) fn wake_all(&self) {
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        // Wakers are user code: call them without the lock.
+        let waiters: Vec<Arc<Waiter>> = self.waiters.lock().clone();
+        for waiter in waiters {
+            waiter.signal();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn a_signal_before_parking_is_not_lost() {
+        let waiter = Waiter::new();
+        waiter.signal();
+        assert!(waiter.park(&Clock::system(), None));
+    }
+
+    #[test]
+    fn parking_ends_at_the_deadline() {
+        let clock = Clock::system();
+        let deadline = clock.deadline(Duration::from_millis(5));
+        assert!(!Waiter::new().park(&clock, deadline));
+        assert!(clock.monotonic() >= deadline.unwrap());
+    }
+
+    #[test]
+    fn every_waiter_is_woken_across_threads() {
+        let queue = WaitQueue::new();
+        let ready = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let waiter = Waiter::new();
+                    queue.add(&waiter);
+                    while !ready.load(Ordering::SeqCst) {
+                        waiter.park(&Clock::system(), None);
+                    }
+                    queue.remove(&waiter);
+                });
+            }
+            ready.store(true, Ordering::SeqCst);
+            queue.wake_all();
+        });
+        assert_eq!(queue.count.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn waking_nobody_takes_no_lock() {
+        let queue = WaitQueue::new();
+        let held = queue.waiters.lock();
+        queue.wake_all();
+        drop(held);
+    }
+}
