@@ -1,0 +1,81 @@
+//! What all partitions of a broker share: where files live, what time it is, and common limits.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::metrics::Counters;
+use crate::random::Random;
+use crate::storage::Storage;
+use crate::time::Clock;
+
+/// How many sealed segments are mapped at a time. Linux allows 65 530 maps a process by default;
+/// a broker takes a small part of them.
+const MAPS_MAX: usize = 4096;
+
+/// What the partitions of a broker share.
+#[derive(Debug)]
+pub(crate) struct LogContext {
+    pub(crate) storage: Storage,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) counters: Counters,
+    pub(crate) maps: Maps,
+    /// Whether sealed segments are read through maps.
+    pub(crate) mmap: bool,
+    /// Asks the background for attention: something is due that nobody waits for.
+    pub(crate) attention: Attention,
+}
+
+/// Something that holds a map it can let go of.
+pub(crate) trait Unmap: Send + Sync {
+    fn unmap(&self);
+}
+
+/// The maps that are held, oldest first; the oldest goes when there are too many.
+#[derive(Default)]
+pub(crate) struct Maps(Mutex<VecDeque<Weak<dyn Unmap>>>);
+
+impl Maps {
+    pub(crate) fn add<T: Unmap + 'static>(&self, holder: &Arc<T>) {
+        let oldest = {
+            let mut held = self.0.lock();
+            held.push_back(Arc::downgrade(holder) as Weak<dyn Unmap>);
+            if held.len() > MAPS_MAX { held.pop_front() } else { None }
+        };
+        if let Some(holder) = oldest.and_then(|holder| holder.upgrade()) {
+            holder.unmap();
+        }
+    }
+}
+
+impl fmt::Debug for Maps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Maps({})", self.0.lock().len())
+    }
+}
+
+/// How a log tells the background threads that there is work. Set once by the broker.
+#[derive(Default)]
+pub(crate) struct Attention(std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl Attention {
+    pub(crate) fn set(&self, call: impl Fn() + Send + Sync + 'static) {
+        // Only the broker that made the context sets it, once.
+        let _ = self.0.set(Box::new(call));
+    }
+
+    pub(crate) fn call(&self) {
+        if let Some(call) = self.0.get() {
+            call();
+        }
+    }
+}
+
+impl fmt::Debug for Attention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Attention")
+    }
+}

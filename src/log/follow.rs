@@ -1,0 +1,177 @@
+//! Reading a partition that another process may be writing.
+//!
+//! Not a byte is written and no lock taken. Whole sound batches are served; what follows the last
+//! one in the newest segment is not yet written, for as long as it takes. In an older segment it is
+//! damage. Nothing is mapped: the writer may cut a file.
+
+use std::sync::Arc;
+
+use super::config::TopicConfig;
+use super::context::LogContext;
+use super::index::IndexBuilder;
+use super::names::{self, SegmentFile};
+use super::open::Listing;
+use super::partition::{Halt, Log, Opened};
+use super::producers::ProducerStates;
+use super::replay::replay;
+use super::report::PartitionReport;
+use super::scan::{Demand, Expect, Scanner, Source, Stop};
+use super::segment::{Rebuilt, Segment, Trust};
+use crate::error::{Error, ErrorKind, Result};
+use crate::storage::{FilePath, Open};
+use crate::types::TopicPartition;
+
+impl Log {
+    /// Opens a partition's directory without touching it.
+    pub(crate) fn open_read_only(
+        tp: &TopicPartition,
+        context: &Arc<LogContext>,
+        config: Arc<TopicConfig>,
+        log_start: Option<i64>,
+        continuous: bool,
+    ) -> Result<Self> {
+        let dir = names::partition_dir(tp)?;
+        let start = log_start.unwrap_or(0);
+        let opened = Opened {
+            segments: Vec::new(),
+            start,
+            end: start,
+            stable: start,
+            recovery_point: 0,
+            producers: None,
+            epochs: Vec::new(),
+            snapshot_offset: None,
+            halt: Some(Halt::ReadOnly),
+            continuous,
+        };
+        let log = Self::new(tp.clone(), dir, Arc::clone(context), config, opened);
+        log.refresh()?;
+        let producers = log.producers_at(log.end_offset()).unwrap_or_default();
+        log.publish_read_only(&producers);
+        log.writer.lock().producers = Some(producers);
+        Ok(log)
+    }
+
+    /// Looks at the directory again; says whether there is more to read than before.
+    pub(crate) fn refresh(&self) -> Result<bool> {
+        // The append lock has no other use in a read-only log.
+        let mut writer = self.writer.lock();
+        let mut producers = writer.producers.take();
+        let before = self.end_offset();
+        let outcome = self.refresh_segments(producers.as_mut());
+        if let Some(producers) = &producers {
+            self.publish_read_only(producers);
+        }
+        writer.producers = producers;
+        drop(writer);
+        let more = outcome.map(|()| self.end_offset() > before)?;
+        if more {
+            self.readers.wake_all();
+        }
+        Ok(more)
+    }
+
+    fn publish_read_only(&self, producers: &ProducerStates) {
+        let end = self.end_offset();
+        self.publish(end, producers.first_open_offset().unwrap_or(end));
+    }
+
+    fn refresh_segments(&self, mut producers: Option<&mut ProducerStates>) -> Result<()> {
+        let mut report = PartitionReport::new(self.tp.clone());
+        let listing = match Listing::read(&self.context.storage, &self.dir, &mut report) {
+            Ok(listing) => listing,
+            // The topic was deleted, or its directory is not there yet.
+            Err(error) if error.kind() == ErrorKind::Io => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let newest = listing.logs.keys().next_back().copied();
+        let mut segments = Vec::new();
+        for base in listing.logs.keys().copied() {
+            let known = self.segments().iter().find(|s| s.base_offset == base).cloned();
+            let segment = match known {
+                Some(segment) => segment,
+                None => match self.follow_segment(base)? {
+                    Some(segment) => segment,
+                    None => continue,
+                },
+            };
+            if Some(base) == newest {
+                self.extend(&segment, producers.as_deref_mut())?;
+            } else if !segment.is_sealed() || segment.size() == 0 {
+                self.extend(&segment, producers.as_deref_mut())?;
+                segment.finish_following(segment.file().len()?);
+            }
+            segments.push(segment);
+        }
+        if let Some(first) = segments.first()
+            && first.base_offset > self.start_offset()
+        {
+            self.set_start(first.base_offset);
+        }
+        self.set_segments(segments);
+        Ok(())
+    }
+
+    fn follow_segment(&self, base: i64) -> Result<Option<Arc<Segment>>> {
+        let path = FilePath::within(&self.dir, SegmentFile::Log.name(base));
+        let Some(file) = self.context.storage.open_if_exists(&path, Open::Read)? else {
+            return Ok(None);
+        };
+        let interval = self.config().index_interval_bytes;
+        let demand = Demand { crc: true, continuous: self.continuous, epoch: None };
+        let trust = Trust::Never;
+        let context = &self.context;
+        let segment = Segment::existing(context, &self.dir, base, file, 0, trust, interval, demand);
+        segment.install(
+            Rebuilt { index: IndexBuilder::new(base, interval), aborted: Vec::new() },
+            true,
+        );
+        Ok(Some(Arc::new(segment)))
+    }
+
+    /// Takes in the whole sound batches that came to a segment since the last look.
+    fn extend(
+        &self,
+        segment: &Arc<Segment>,
+        mut producers: Option<&mut ProducerStates>,
+    ) -> Result<()> {
+        let len = segment.file().len()?;
+        let mut from = segment.size();
+        if len < from {
+            // The writer came back after a crash and cut its tail: begin again.
+            let interval = self.config().index_interval_bytes;
+            let index = IndexBuilder::new(segment.base_offset, interval);
+            segment.publish_size(0);
+            segment.install(Rebuilt { index, aborted: Vec::new() }, true);
+            from = 0;
+        }
+        let next = if from == 0 { segment.base_offset } else { self.end_offset() };
+        let demand = Demand { crc: true, ..segment.demand() };
+        let source = Source::File(segment.file().clone());
+        let mut scanner = Scanner::new(source, from, len, Expect::Next(next), demand);
+        let mut end = next;
+        loop {
+            match scanner.next() {
+                Ok(Some(scanned)) => {
+                    segment.add_to_index(scanned.batch.header(), scanned.position);
+                    if let Some(producers) = producers.as_deref_mut()
+                        && let Some(aborted) = replay(producers, &scanned.batch)
+                    {
+                        segment.add_aborted(aborted);
+                    }
+                    end = scanned.batch.header().next_offset();
+                }
+                Ok(None) | Err(Stop::Bad(_)) => break,
+                Err(Stop::Io(error)) => return Err(error.on(&self.tp)),
+            }
+        }
+        segment.publish_size(scanner.position());
+        self.publish(end, end);
+        Ok(())
+    }
+}
+
+/// The error for what a read-only broker cannot do.
+pub(crate) fn read_only_error(what: &str) -> Error {
+    Error::new(ErrorKind::ReadOnly, format!("{what} needs a broker that may write"))
+}

@@ -1,0 +1,62 @@
+//! The log of a partition: segments in Kafka's bytes, appends, reads, recovery.
+//!
+//! Words used here: *log start offset*, the first that can be read; *log end offset*, that of the
+//! next record; *high watermark*, where readers stop, here always the log end; *last stable
+//! offset*, where committed readers stop; *recovery point*, below which everything has been synced.
+//!
+//! Locks, in order: the append lock (`Log::writer`), then leaves: segment list, halt, the locks
+//! inside a segment, those of the group commit. No lock is held while user code runs, and of those
+//! named only the append lock is held during a write; none is held during a sync.
+
+mod framed;
+
+pub(crate) mod names;
+
+pub(crate) mod config;
+
+pub(crate) mod checkpoint;
+
+pub(crate) mod index;
+
+pub(crate) mod transactions;
+
+pub(crate) mod producers;
+
+mod scan;
+
+pub(crate) mod context;
+
+mod sync;
+
+mod segment;
+
+pub(crate) mod report;
+
+mod partition;
+
+mod walk;
+
+mod replay;
+
+mod append;
+
+mod read;
+
+pub(crate) mod manifest;
+
+mod recovery;
+
+mod open;
+
+mod follow;
+
+pub(crate) use append::{Appended, check_records};
+pub(crate) use config::TopicConfig;
+pub(crate) use context::LogContext;
+pub(crate) use follow::read_only_error;
+pub(crate) use framed::{Decoded, decode as decode_framed, encode as encode_framed};
+pub(crate) use open::OpenOptions;
+pub(crate) use partition::{Halt, Log};
+pub(crate) use read::ReadOptions;
+pub(crate) use sync::Synced;
+pub(crate) use walk::Cursor;

@@ -1,0 +1,488 @@
+//! Opening the directory of one partition for writing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS, PARTITION_METADATA};
+use super::config::TopicConfig;
+use super::context::LogContext;
+use super::manifest::PartitionManifest;
+use super::names::{self, SegmentFile};
+use super::partition::{Damage, Halt, Log, Opened};
+use super::producers::ProducerStates;
+use super::recovery::{Recovery, SIDE_FILE_PREFIX};
+use super::replay::newest_snapshot;
+use super::report::{OnDamage, PartitionReport};
+use super::scan::{Demand, Stop};
+use super::segment::{Segment, Trust};
+use crate::error::Result;
+use crate::storage::{EntryKind, FileName, FilePath, Open, Storage};
+use crate::types::TopicPartition;
+
+/// What is known of a partition before its directory is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenOptions<'a> {
+    /// Whether the directory has the marker of a clean shutdown.
+    pub(crate) clean: bool,
+    /// What the manifest says; `None` in a directory that Kafka closed.
+    pub(crate) manifest: Option<&'a PartitionManifest>,
+    /// Whether there is a manifest at all.
+    pub(crate) has_manifest: bool,
+    /// From the checkpoint file; 0 when it says nothing.
+    pub(crate) recovery_point: i64,
+    /// From the checkpoint file.
+    pub(crate) log_start: Option<i64>,
+    /// We wrote all of it and nothing was ever compacted.
+    pub(crate) continuous: bool,
+    pub(crate) on_damage: OnDamage,
+}
+
+/// The segment files of a partition's directory, sorted out.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Length of each `.log` by base offset.
+    pub(crate) logs: BTreeMap<i64, u64>,
+    pub(crate) newest_snapshot: Option<i64>,
+    other: Vec<(SegmentFile, i64)>,
+    /// Names ending in `.deleted`, `.cleaned`, `.swap` or `.tmp`.
+    suffixed: Vec<FileName>,
+}
+
+impl Listing {
+    pub(crate) fn read(
+        storage: &Storage,
+        dir: &FileName,
+        report: &mut PartitionReport,
+    ) -> Result<Self> {
+        let mut listing = Self::default();
+        for entry in storage.list(Some(dir))? {
+            let Some(name) = entry.name else {
+                report.ignored.push("a name that is not UTF-8".to_owned());
+                continue;
+            };
+            let text = name.as_str();
+            let transient =
+                [".deleted", ".cleaned", ".swap", ".tmp"].iter().any(|s| text.ends_with(s));
+            match (entry.kind, SegmentFile::parse(text)) {
+                (EntryKind::File, Some((SegmentFile::Log, base))) => {
+                    listing.logs.insert(base, 0);
+                }
+                (EntryKind::File, Some((kind, offset))) => {
+                    if kind == SegmentFile::Snapshot {
+                        listing.newest_snapshot = listing.newest_snapshot.max(Some(offset));
+                    }
+                    listing.other.push((kind, offset));
+                }
+                (EntryKind::File, None) if transient => listing.suffixed.push(name),
+                (EntryKind::File, None)
+                    if text == LEADER_EPOCHS
+                        || text == PARTITION_METADATA
+                        || text.starts_with(SIDE_FILE_PREFIX) => {}
+                _ => report.ignored.push(text.to_owned()),
+            }
+        }
+        Ok(listing)
+    }
+}
+
+/// Finishes or undoes what was interrupted, as Kafka's `LogLoader` does: half-made `.cleaned` files
+/// go, a swap that had begun is completed, `.deleted` files go.
+fn finish_leftovers(
+    storage: &Storage,
+    dir: &FileName,
+    listing: &mut Listing,
+    report: &mut PartitionReport,
+) -> Result<()> {
+    if listing.suffixed.is_empty() {
+        return Ok(());
+    }
+    let ending = |suffix: &str| -> Vec<(FileName, Option<(SegmentFile, i64)>)> {
+        let named = listing.suffixed.iter().filter(|name| name.as_str().ends_with(suffix));
+        named.map(|n| (n.clone(), names::parse_suffixed(n.as_str(), suffix))).collect()
+    };
+    let cleaned = ending(".cleaned");
+    let min_cleaned = cleaned.iter().filter_map(|(_, parsed)| parsed.map(|(_, o)| o)).min();
+    let mut remove: Vec<FileName> = Vec::new();
+    remove.extend(ending(".deleted").into_iter().chain(ending(".tmp")).map(|(name, _)| name));
+    // Kafka swaps in descending order of offsets: where a .cleaned remains, the swap of what lies
+    // behind it was not decided yet.
+    let (undecided, swaps): (Vec<_>, Vec<_>) =
+        ending(".swap").into_iter().partition(|(_, parsed)| {
+            parsed.is_none_or(|(_, offset)| min_cleaned.is_some_and(|min| offset >= min))
+        });
+    remove.extend(undecided.into_iter().map(|(name, _)| name));
+    remove.extend(cleaned.into_iter().map(|(name, _)| name));
+    for name in remove {
+        storage.remove_if_exists(&FilePath::within(dir, name.clone()))?;
+        report.leftovers.push(name.as_str().to_owned());
+    }
+    let replaced = swapped_range(storage, dir, &swaps)?;
+    if let Some((from, to)) = replaced {
+        let old: Vec<(SegmentFile, i64)> = listing
+            .other
+            .iter()
+            .copied()
+            .filter(|(kind, _)| *kind != SegmentFile::Snapshot)
+            .chain(listing.logs.keys().map(|base| (SegmentFile::Log, *base)))
+            .filter(|(_, offset)| (from..to).contains(offset))
+            .collect();
+        for (kind, offset) in old {
+            let is_new = swaps.iter().any(|(_, parsed)| *parsed == Some((kind, offset)));
+            if !is_new {
+                storage.remove_if_exists(&FilePath::within(dir, kind.name(offset)))?;
+            }
+        }
+    }
+    for (name, parsed) in swaps {
+        let Some((kind, offset)) = parsed else { continue };
+        storage.rename(Some(dir), &name, &kind.name(offset))?;
+        report.leftovers.push(name.as_str().to_owned());
+    }
+    storage.sync_dir(Some(dir))?;
+    *listing = Listing::read(storage, dir, &mut PartitionReport::new(report.topic_partition.clone()))?;
+    Ok(())
+}
+
+/// The offsets that complete `.log.swap` files stand for.
+fn swapped_range(
+    storage: &Storage,
+    dir: &FileName,
+    swaps: &[(FileName, Option<(SegmentFile, i64)>)],
+) -> Result<Option<(i64, i64)>> {
+    let mut range: Option<(i64, i64)> = None;
+    for (name, parsed) in swaps {
+        let Some((SegmentFile::Log, base)) = parsed else { continue };
+        let file = storage.open(&FilePath::within(dir, name.clone()), Open::Read)?;
+        let size = file.len()?;
+        let demand = Demand { crc: false, continuous: false, epoch: None };
+        let source = super::scan::Source::File(file);
+        let expect = super::scan::Expect::Next(*base);
+        let mut scanner = super::scan::Scanner::new(source, 0, size, expect, demand);
+        while let Ok(Some(_)) = scanner.next() {}
+        let end = scanner.next_offset().unwrap_or(*base);
+        range = Some(range.map_or((*base, end), |(from, to)| (from.min(*base), to.max(end))));
+    }
+    Ok(range)
+}
+
+impl Log {
+    /// Opens the directory of a partition, recovering it if it was not closed cleanly.
+    pub(crate) fn open(
+        tp: &TopicPartition,
+        context: &Arc<LogContext>,
+        config: Arc<TopicConfig>,
+        options: OpenOptions<'_>,
+    ) -> Result<(Self, PartitionReport)> {
+        let dir = names::partition_dir(tp)?;
+        let mut report = PartitionReport::new(tp.clone());
+        let storage = &context.storage;
+        let mut listing = Listing::read(storage, &dir, &mut report)?;
+        finish_leftovers(storage, &dir, &mut listing, &mut report)?;
+        remove_orphans(storage, &dir, &mut listing, &mut report)?;
+
+        let epochs = read_epochs(storage, &dir, &options, &mut report)?;
+        let epoch = epochs.last().map_or(0, |entry| entry.epoch);
+        let demand = Demand {
+            crc: true,
+            continuous: options.continuous,
+            epoch: options.continuous.then_some(epoch),
+        };
+        let interval = config.index_interval_bytes;
+        let mut files = Vec::new();
+        for (base, len) in &mut listing.logs {
+            let path = FilePath::within(&dir, SegmentFile::Log.name(*base));
+            let file = storage.open(&path, Open::Write)?;
+            *len = file.len()?;
+            files.push(file);
+        }
+        let matching = options.manifest.filter(|manifest| options.clean && manifest.matches(&listing));
+        let clean = matching.is_some() || (options.clean && !options.has_manifest);
+        let segments: Vec<Arc<Segment>> = listing
+            .logs
+            .iter()
+            .zip(files)
+            .enumerate()
+            .map(|(index, ((base, len), file))| {
+                let proof = matching.and_then(|m| m.segments.get(index)).and_then(|s| s.proof);
+                let trust = match (clean, matching.is_some(), proof) {
+                    (true, true, Some(proof)) => Trust::Proven(proof),
+                    (true, false, _) => Trust::Plausible,
+                    _ => Trust::Never,
+                };
+                Arc::new(Segment::existing(context, &dir, *base, file, *len, trust, interval, demand))
+            })
+            .collect();
+
+        let mut opened = match matching {
+            Some(manifest) => Opened {
+                segments,
+                start: manifest.start,
+                end: manifest.end,
+                stable: manifest.stable,
+                recovery_point: manifest.end,
+                producers: None,
+                epochs,
+                snapshot_offset: listing.newest_snapshot,
+                halt: None,
+                continuous: options.continuous,
+            },
+            None => {
+                let recovered = Unmanifested { context, dir: &dir, options, interval, clean };
+                recovered.open(segments, epochs, &listing, &mut report)?
+            }
+        };
+        report.clean = clean;
+        opened.start = opened.start.min(opened.end);
+        let log = Self::new(tp.clone(), dir, Arc::clone(context), config, opened);
+        log.finish_open(clean, matching.is_some())?;
+        Ok((log, report))
+    }
+
+    fn finish_open(&self, clean: bool, matched: bool) -> Result<()> {
+        if let Some(last) = self.segments().last() {
+            // A clean open leaves the index of the last segment for its first use.
+            if clean && !matched && self.halt().is_none() {
+                last.activate()?;
+            }
+        }
+        if clean && !matched && self.end_offset() > 0 {
+            // Kafka's manifest is ours to find out: open transactions hold the stable offset back.
+            let producers = self.load_producers()?;
+            let end = self.end_offset();
+            self.publish(end, producers.first_open_offset().unwrap_or(end));
+            self.writer.lock().producers = Some(producers);
+        }
+        Ok(())
+    }
+}
+
+impl PartitionManifest {
+    fn matches(&self, listing: &Listing) -> bool {
+        self.segments.len() == listing.logs.len()
+            && self
+                .segments
+                .iter()
+                .zip(&listing.logs)
+                .all(|(ours, (base, len))| ours.base_offset == *base && ours.size == *len)
+    }
+}
+
+/// A partition that no manifest describes: Kafka closed it, or nobody did.
+struct Unmanifested<'a> {
+    context: &'a Arc<LogContext>,
+    dir: &'a FileName,
+    options: OpenOptions<'a>,
+    interval: u64,
+    clean: bool,
+}
+
+impl Unmanifested<'_> {
+    fn open(
+        &self,
+        segments: Vec<Arc<Segment>>,
+        epochs: Vec<EpochEntry>,
+        listing: &Listing,
+        report: &mut PartitionReport,
+    ) -> Result<Opened> {
+        let first = segments.first().map_or(0, |segment| segment.base_offset);
+        let start = self.options.log_start.unwrap_or(first).max(first);
+        let mut opened = if self.clean {
+            self.find_end(segments, epochs)?
+        } else {
+            self.recover(segments, epochs, first, report)?
+        };
+        opened.snapshot_offset = listing.newest_snapshot.filter(|offset| *offset <= opened.end);
+        opened.start = start;
+        opened.continuous = self.options.continuous;
+        if opened.halt.is_some() {
+            // It stays damage at the next open: bytes below the recovery point are never cut.
+            opened.recovery_point = opened.recovery_point.max(self.options.recovery_point);
+        }
+        if start > opened.end && opened.halt.is_none() {
+            // Kafka does the same: everything that is left lies below the log start.
+            self.empty_at(start, &mut opened)?;
+        }
+        if opened.segments.is_empty() && opened.halt.is_none() {
+            let durable = self.options.recovery_point;
+            opened.end = start;
+            opened.stable = start;
+            if !self.clean && durable > start {
+                opened.halt = Some(Halt::Damaged(Damage {
+                    offset: start,
+                    path: self.context.storage.path_of_dir(self.dir),
+                    position: 0,
+                    reason: format!("no segment is left, but it was durable up to {durable}"),
+                }));
+            }
+        }
+        Ok(opened)
+    }
+
+    /// A directory that Kafka closed cleanly: the end is found from the last index entry.
+    fn find_end(&self, segments: Vec<Arc<Segment>>, epochs: Vec<EpochEntry>) -> Result<Opened> {
+        let mut end = 0;
+        if let Some(last) = segments.last() {
+            end = last.base_offset;
+            let mut scanner = last.scan(last.find_offset(i64::MAX, false)?, true)?;
+            loop {
+                match scanner.next() {
+                    Ok(Some(scanned)) => end = scanned.batch.header().next_offset(),
+                    Ok(None) => break,
+                    Err(Stop::Io(error)) => return Err(error),
+                    Err(Stop::Bad(bad)) => {
+                        let path = last.file().path().to_path_buf();
+                        let (position, reason) = (bad.position, bad.reason);
+                        let damage = Damage { offset: end, path, position, reason };
+                        let mut opened = opened(segments, epochs, end);
+                        opened.halt = Some(Halt::Damaged(damage));
+                        return Ok(opened);
+                    }
+                }
+            }
+        }
+        Ok(opened(segments, epochs, end))
+    }
+
+    fn recover(
+        &self,
+        segments: Vec<Arc<Segment>>,
+        mut epochs: Vec<EpochEntry>,
+        first: i64,
+        report: &mut PartitionReport,
+    ) -> Result<Opened> {
+        let begin = Log::segment_of(&segments, self.options.recovery_point).unwrap_or(0);
+        let base = segments.get(begin).map_or(first, |segment| segment.base_offset);
+        let producers = self.producers_before(&segments, base)?;
+        epochs.retain(|entry| entry.start_offset <= base);
+        let mut recovery = Recovery {
+            context: self.context,
+            dir: self.dir,
+            recovery_point: self.options.recovery_point,
+            on_damage: self.options.on_damage,
+            index_interval: self.interval,
+            continuous: self.options.continuous,
+            segments,
+            producers,
+            epochs,
+            report,
+            damage: None,
+            end: first,
+        };
+        if self.options.continuous && !recovery.segments.is_empty() {
+            // What we write ourselves has one epoch, from the beginning.
+            recovery.epochs = vec![EpochEntry { epoch: 0, start_offset: first }];
+        }
+        recovery.run()?;
+        let Recovery { segments, mut producers, epochs, damage, end, .. } = recovery;
+        let now = self.context.clock.wall_millis();
+        producers.expire(now.saturating_sub(super::replay::PRODUCER_EXPIRATION_MS));
+        for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, end)? {
+            self.context.storage.remove_if_exists(&FilePath::within(self.dir, kind.name(offset)))?;
+        }
+        let mut opened = opened(segments, epochs, end);
+        opened.stable = producers.first_open_offset().unwrap_or(end);
+        opened.producers = Some(producers);
+        opened.halt = damage.map(Halt::Damaged);
+        Ok(opened)
+    }
+
+    /// Producer state where the scan begins: the newest snapshot below, and what came since.
+    fn producers_before(&self, segments: &[Arc<Segment>], base: i64) -> Result<ProducerStates> {
+        let snapshot = newest_snapshot(&self.context.storage, self.dir, base)?;
+        let (from, mut producers) = snapshot.unwrap_or_default();
+        for segment in segments.iter().take_while(|segment| segment.base_offset < base) {
+            if segment.base_offset < from {
+                continue;
+            }
+            let mut scanner = segment.scan(segment.start(), true)?;
+            while let Ok(Some(scanned)) = scanner.next() {
+                super::replay::replay(&mut producers, &scanned.batch);
+            }
+        }
+        Ok(producers)
+    }
+
+    fn empty_at(&self, start: i64, opened: &mut Opened) -> Result<()> {
+        let storage = &self.context.storage;
+        for segment in opened.segments.drain(..).rev() {
+            for kind in SegmentFile::ALL {
+                let path = FilePath::within(self.dir, kind.name(segment.base_offset));
+                storage.remove_if_exists(&path)?;
+            }
+        }
+        storage.sync_dir(Some(self.dir))?;
+        opened.producers = Some(ProducerStates::default());
+        opened.epochs.clear();
+        opened.recovery_point = start;
+        Ok(())
+    }
+}
+
+fn opened(segments: Vec<Arc<Segment>>, epochs: Vec<EpochEntry>, end: i64) -> Opened {
+    Opened {
+        continuous: false,
+        segments,
+        start: 0,
+        end,
+        stable: end,
+        recovery_point: end,
+        producers: None,
+        epochs,
+        snapshot_offset: None,
+        halt: None,
+    }
+}
+
+fn stale_snapshots(
+    storage: &Storage,
+    dir: &FileName,
+    end: i64,
+) -> Result<Vec<(SegmentFile, i64)>> {
+    let entries = storage.list(Some(dir))?;
+    let parsed = entries.iter().filter_map(|e| SegmentFile::parse(e.name.as_ref()?.as_str()));
+    Ok(parsed.filter(|(kind, offset)| *kind == SegmentFile::Snapshot && *offset > end).collect())
+}
+
+/// Index files whose `.log` is gone belong to nothing.
+fn remove_orphans(
+    storage: &Storage,
+    dir: &FileName,
+    listing: &mut Listing,
+    report: &mut PartitionReport,
+) -> Result<()> {
+    for (kind, offset) in &listing.other {
+        if *kind != SegmentFile::Snapshot && !listing.logs.contains_key(offset) {
+            let name = kind.name(*offset);
+            storage.remove_if_exists(&FilePath::within(dir, name.clone()))?;
+            report.leftovers.push(name.as_str().to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The epochs of a partition: what its manifest says, else its file, else what follows from who
+/// wrote it (we never raise an epoch).
+fn read_epochs(
+    storage: &Storage,
+    dir: &FileName,
+    options: &OpenOptions<'_>,
+    report: &mut PartitionReport,
+) -> Result<Vec<EpochEntry>> {
+    let file = checkpoint::read(storage, Some(dir), LEADER_EPOCHS, checkpoint::parse_epochs)?;
+    if let Some(manifest) = options.manifest.filter(|_| options.clean) {
+        if file != Some(Ok(manifest.epochs.clone())) && !manifest.epochs.is_empty() {
+            report.rebuilt.push(LEADER_EPOCHS.to_owned());
+        }
+        return Ok(manifest.epochs.clone());
+    }
+    match file {
+        Some(Ok(epochs)) if !options.continuous => Ok(epochs),
+        // In a log that is all ours every epoch is 0, whatever the file says.
+        Some(Ok(_)) => Ok(Vec::new()),
+        Some(Err(_)) => {
+            report.rebuilt.push(LEADER_EPOCHS.to_owned());
+            Ok(Vec::new())
+        }
+        None => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,314 @@
+//! The log of one partition: its segments, its offsets, and what stops it.
+//!
+//! Locks, in order: `writer` (the append lock), then the leaves `segments`, `halt` and those inside
+//! a segment. Readers take only leaves, for the time of a clone. The log end is published after the
+//! bytes below it are in the file, so a reader that sees an offset can read it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::checkpoint::EpochEntry;
+use super::config::TopicConfig;
+use super::context::LogContext;
+use super::producers::ProducerStates;
+use super::segment::Segment;
+use super::sync::GroupSync;
+use crate::error::{Error, ErrorCode, Result};
+use crate::metrics::count;
+use crate::storage::FileName;
+use crate::types::{IsolationLevel, TopicPartition};
+use crate::wait::WaitQueue;
+
+/// Damage in the log below its recovery point: bytes that were durable and are not what they were.
+#[derive(Clone, Debug)]
+pub(crate) struct Damage {
+    /// The first offset that cannot be read.
+    pub(crate) offset: i64,
+    pub(crate) path: PathBuf,
+    pub(crate) position: u64,
+    pub(crate) reason: String,
+}
+
+impl Damage {
+    pub(crate) fn error(&self, tp: &TopicPartition) -> Error {
+        Error::kafka(
+            ErrorCode::CorruptMessage,
+            format!("the log is damaged at offset {}: {}", self.offset, self.reason),
+        )
+        .on(tp)
+        .at(&self.path, Some(self.position))
+    }
+}
+
+/// Why a log takes no more appends.
+#[derive(Clone, Debug)]
+pub(crate) enum Halt {
+    /// A sync failed, or a failed write could not be cut back.
+    Poisoned(Error),
+    /// Damage was found when it was opened; what lies before is served.
+    Damaged(Damage),
+    /// The broker is closed.
+    Closed,
+    /// The topic was deleted.
+    Deleted,
+    /// The broker is read-only.
+    ReadOnly,
+}
+
+/// What only the holder of the append lock touches.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Loaded at the first append after a clean open, which reads no more than it must.
+    pub(crate) producers: Option<ProducerStates>,
+    /// The epochs of the log; appends carry the last.
+    pub(crate) epochs: Vec<EpochEntry>,
+    /// Whether the last segment is ready for appends.
+    pub(crate) active: bool,
+    /// The largest timestamp of the active segment's first batch, which time rolling counts from.
+    pub(crate) first_timestamp: Option<i64>,
+    /// When the active segment was made or opened, for segments without timestamps.
+    pub(crate) active_since: i64,
+    /// Drawn once per segment from `segment.jitter.ms`.
+    pub(crate) jitter: i64,
+    /// Records appended since the last sync that `flush.messages` asked for.
+    pub(crate) unflushed: i64,
+    /// The offset of the newest producer snapshot on disk.
+    pub(crate) snapshot_offset: Option<i64>,
+}
+
+/// The log of one partition.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) tp: TopicPartition,
+    pub(crate) dir: FileName,
+    pub(crate) context: Arc<LogContext>,
+    config: RwLock<Arc<TopicConfig>>,
+    pub(crate) writer: Mutex<Writer>,
+    segments: RwLock<Arc<Vec<Arc<Segment>>>>,
+    start: AtomicI64,
+    /// Log end offset; with one copy also the high watermark.
+    end: AtomicI64,
+    /// Last stable offset: the first offset of the oldest open transaction, else the end.
+    stable: AtomicI64,
+    pub(crate) sync: GroupSync,
+    /// Readers that wait for the end to move.
+    pub(crate) readers: WaitQueue,
+    halt: RwLock<Option<Halt>>,
+    /// When the oldest bytes past the recovery point were written; for `flush.ms`.
+    pub(crate) dirty_since: Mutex<Option<Duration>>,
+    /// Offsets follow without gaps: we wrote all of it and nothing was ever compacted.
+    pub(crate) continuous: bool,
+    /// Something happened since the open that the next clean close must write down.
+    pub(crate) changed: AtomicBool,
+}
+
+/// What opening a partition's directory found.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) stable: i64,
+    pub(crate) recovery_point: i64,
+    pub(crate) producers: Option<ProducerStates>,
+    pub(crate) epochs: Vec<EpochEntry>,
+    pub(crate) snapshot_offset: Option<i64>,
+    pub(crate) halt: Option<Halt>,
+    pub(crate) continuous: bool,
+}
+
+impl Log {
+    pub(crate) fn new(
+        tp: TopicPartition,
+        dir: FileName,
+        context: Arc<LogContext>,
+        config: Arc<TopicConfig>,
+        opened: Opened,
+    ) -> Self {
+        let active_since = context.clock.wall_millis();
+        Self {
+            tp,
+            dir,
+            config: RwLock::new(config),
+            writer: Mutex::new(Writer {
+                producers: opened.producers,
+                epochs: opened.epochs,
+                active: false,
+                first_timestamp: None,
+                active_since,
+                jitter: 0,
+                unflushed: 0,
+                snapshot_offset: opened.snapshot_offset,
+            }),
+            segments: RwLock::new(Arc::new(opened.segments)),
+            start: AtomicI64::new(opened.start),
+            end: AtomicI64::new(opened.end),
+            stable: AtomicI64::new(opened.stable),
+            sync: GroupSync::new(opened.recovery_point),
+            readers: WaitQueue::new(),
+            halt: RwLock::new(opened.halt),
+            dirty_since: Mutex::new(None),
+            continuous: opened.continuous,
+            changed: AtomicBool::new(false),
+            context,
+        }
+    }
+
+    /// The first offset that can be read.
+    pub(crate) fn start_offset(&self) -> i64 {
+        self.start.load(Ordering::Acquire)
+    }
+
+    /// The offset of the next record.
+    pub(crate) fn end_offset(&self) -> i64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Where reading ends: with one copy, the high watermark is the log end.
+    pub(crate) fn readable_end(&self, isolation: IsolationLevel) -> i64 {
+        match isolation {
+            IsolationLevel::ReadUncommitted => self.end_offset(),
+            IsolationLevel::ReadCommitted => self.stable.load(Ordering::Acquire),
+        }
+    }
+
+    pub(crate) fn recovery_point(&self) -> i64 {
+        self.sync.recovery_point()
+    }
+
+    /// Publishes a new end, after the bytes below it are in the file.
+    pub(crate) fn publish(&self, end: i64, stable: i64) {
+        self.stable.store(stable, Ordering::Release);
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// Moves the log start up; readers below it are out of range from now on.
+    pub(crate) fn set_start(&self, offset: i64) {
+        self.start.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
+        Arc::clone(&self.segments.read())
+    }
+
+    pub(crate) fn set_segments(&self, segments: Vec<Arc<Segment>>) {
+        *self.segments.write() = Arc::new(segments);
+    }
+
+    /// Bytes in `.log` files.
+    pub(crate) fn size(&self) -> u64 {
+        self.segments().iter().map(|segment| segment.size()).sum()
+    }
+
+    pub(crate) fn halt(&self) -> Option<Halt> {
+        self.halt.read().clone()
+    }
+
+    /// Stops appends for good. The first reason stays.
+    pub(crate) fn stop(&self, reason: Halt) {
+        let mut halt = self.halt.write();
+        let replaces = matches!(reason, Halt::Closed | Halt::Deleted);
+        if halt.is_none() || replaces {
+            *halt = Some(reason);
+        }
+        drop(halt);
+        self.readers.wake_all();
+    }
+
+    /// The error that stops a read at the end of what can be read.
+    pub(crate) fn end_error(&self) -> Option<Error> {
+        match self.halt.read().as_ref()? {
+            Halt::Damaged(damage) => Some(damage.error(&self.tp)),
+            Halt::Closed => Some(Error::closed("broker")),
+            Halt::Deleted => Some(Error::unknown_topic(self.tp.topic())),
+            Halt::Poisoned(_) | Halt::ReadOnly => None,
+        }
+    }
+
+    /// The error that stops an append, if any.
+    pub(crate) fn append_error(&self) -> Option<Error> {
+        match self.halt.read().as_ref()? {
+            Halt::Poisoned(cause) => Some(
+                Error::kafka(
+                    ErrorCode::KafkaStorageError,
+                    "the partition takes no appends since its storage failed; \
+                     close the broker and open it again",
+                )
+                .on(&self.tp)
+                .because(cause.clone()),
+            ),
+            Halt::Damaged(damage) => Some(
+                Error::kafka(
+                    ErrorCode::KafkaStorageError,
+                    format!(
+                        "the partition takes no appends: it is damaged at offset {}; open with \
+                         on_damage Truncate to cut it there",
+                        damage.offset
+                    ),
+                )
+                .on(&self.tp)
+                .at(&damage.path, Some(damage.position)),
+            ),
+            Halt::Closed => Some(Error::closed("broker")),
+            Halt::Deleted => Some(Error::unknown_topic(self.tp.topic())),
+            Halt::ReadOnly => Some(Error::new(
+                crate::error::ErrorKind::ReadOnly,
+                "the broker was opened read-only",
+            )),
+        }
+    }
+
+    /// Returns when everything below `end` is durable, syncing on this thread if nobody else does.
+    pub(crate) fn sync_to(&self, end: i64) -> Result<()> {
+        self.sync.sync_to(end, || self.sync_now())
+    }
+
+    /// Makes everything written so far durable.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        self.sync_to(self.end_offset())
+    }
+
+    fn sync_now(&self) -> Result<i64> {
+        // In this order: bytes below the end are in these segments, and a segment's file is marked
+        // in the directory before bytes in it are published.
+        *self.dirty_since.lock() = None;
+        let end = self.end_offset();
+        let segments = self.segments();
+        let dir = self.sync.take_dir_mark();
+        let synced = self.recovery_point();
+        let first = segments.partition_point(|s| s.base_offset <= synced).saturating_sub(1);
+        let outcome = segments.iter().skip(first).try_for_each(|segment| {
+            count(self.context.counters.segment_syncs());
+            segment.file().sync()
+        });
+        let outcome = match outcome {
+            Ok(()) if dir => self.context.storage.sync_dir(Some(&self.dir)),
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(()) => Ok(end),
+            Err(error) => {
+                self.stop(Halt::Poisoned(error.clone()));
+                Err(self.append_error().unwrap_or(error))
+            }
+        }
+    }
+
+    /// The segment that holds an offset, and its index in the list.
+    pub(crate) fn segment_of(segments: &[Arc<Segment>], offset: i64) -> Option<usize> {
+        segments.partition_point(|segment| segment.base_offset <= offset).checked_sub(1)
+    }
+
+    /// The epoch that appends carry: the last one of the log, never raised by us.
+    pub(crate) fn current_epoch(writer: &Writer) -> i32 {
+        writer.epochs.last().map_or(0, |entry| entry.epoch)
+    }
+}

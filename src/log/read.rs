@@ -1,0 +1,197 @@
+//! Reading: whole batches from an offset on, lookups by time, and what committed readers skip.
+
+use std::sync::Arc;
+
+use super::partition::{Halt, Log};
+use super::scan::{Scanned, Stop};
+use super::segment::{ScanStart, Segment};
+use super::transactions::AbortedTxn;
+use super::walk::{Cursor, damage};
+use crate::error::{Error, Result};
+use crate::record::RecordBatch;
+use crate::types::{IsolationLevel, OffsetAndTimestamp, OffsetSpec};
+
+/// What a read may bring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadOptions {
+    /// Soft limit: the first batch always comes whole (KIP-74).
+    pub(crate) max_bytes: usize,
+    /// Verify checksums (`check.crcs`).
+    pub(crate) crc: bool,
+    pub(crate) isolation: IsolationLevel,
+    /// Bring control batches too: for coordinators, never for applications.
+    pub(crate) control: bool,
+}
+
+impl Log {
+    /// Reads batches from the cursor on and moves it behind them. Empty at the end; may also be
+    /// empty before the end when all it met was to be skipped, the cursor has moved then. Damage
+    /// behind sound batches is reported by the read that begins there.
+    pub(crate) fn read(&self, cursor: &mut Cursor, options: ReadOptions) -> Result<Vec<RecordBatch>> {
+        let (start, end) = (self.start_offset(), self.end_offset());
+        if matches!(self.halt(), Some(Halt::Closed | Halt::Deleted))
+            && let Some(error) = self.end_error()
+        {
+            return Err(error);
+        }
+        if cursor.offset() < start || cursor.offset() > end {
+            return Err(Error::offset_out_of_range(cursor.offset(), start, end).on(&self.tp));
+        }
+        let limit = self.readable_end(options.isolation);
+        if cursor.offset() >= limit {
+            return match self.end_error() {
+                Some(error) if cursor.offset() >= end => Err(error),
+                _ => Ok(Vec::new()),
+            };
+        }
+        let aborted = match options.isolation {
+            IsolationLevel::ReadCommitted => self.aborted_between(cursor.offset(), limit)?,
+            IsolationLevel::ReadUncommitted => Vec::new(),
+        };
+        let began_at = cursor.offset();
+        let mut batches: Vec<RecordBatch> = Vec::new();
+        let mut bytes = 0;
+        let mut walk = self.walk(cursor, limit, options.crc);
+        while bytes < options.max_bytes || batches.is_empty() {
+            let batch = match walk.next() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break,
+                Err(_) if cursor.offset() > began_at => break,
+                Err(error) => return Err(error),
+            };
+            let header = batch.header();
+            let wanted = (options.control || !header.is_control())
+                && header.records_count() > 0
+                && !is_aborted(&batch, &aborted);
+            if wanted {
+                if !batches.is_empty() && bytes + header.size() > options.max_bytes {
+                    return Ok(batches);
+                }
+                bytes += header.size();
+                batches.push(batch);
+            }
+            *cursor = walk.cursor().clone();
+        }
+        // Offsets up to the limit may all be gone (compacted, deleted): do not look there again.
+        if batches.is_empty() && cursor.offset() < walk.cursor().offset() {
+            *cursor = walk.cursor().clone();
+        }
+        Ok(batches)
+    }
+
+    /// The aborted transactions that overlap `from..to`, from the transaction indexes.
+    pub(crate) fn aborted_between(&self, from: i64, to: i64) -> Result<Vec<AbortedTxn>> {
+        let segments = self.segments();
+        let mut found = Vec::new();
+        let first = Self::segment_of(&segments, from).unwrap_or(0);
+        for (index, segment) in segments.iter().enumerate().skip(first) {
+            let rebuild = || Ok(self.replay_segment(&segments, index)?.aborted);
+            for entry in segment.aborted(rebuild)? {
+                if entry.last_offset >= from && entry.first_offset < to {
+                    found.push(entry);
+                }
+                // Everything below this was decided when the marker was written.
+                if entry.last_stable_offset >= to {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The offset a specification means now; `None` where no record answers it.
+    pub(crate) fn offset_for(
+        &self,
+        spec: OffsetSpec,
+        isolation: IsolationLevel,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        let at = |offset| Ok(Some(OffsetAndTimestamp { offset, timestamp: None }));
+        match spec {
+            OffsetSpec::Earliest => at(self.start_offset()),
+            OffsetSpec::Latest => at(self.readable_end(isolation)),
+            OffsetSpec::At(offset) => at(offset),
+            OffsetSpec::Timestamp(timestamp) => self.find_time(timestamp, isolation),
+            OffsetSpec::MaxTimestamp => {
+                let mut newest: Option<i64> = None;
+                for segment in self.segments().iter() {
+                    let max = segment.max_timestamp()?.map(|(timestamp, _)| timestamp);
+                    newest = newest.max(max);
+                }
+                newest.map_or(Ok(None), |newest| self.find_time(newest, isolation))
+            }
+        }
+    }
+
+    /// The first record, in the order of offsets, whose timestamp is at least this.
+    fn find_time(
+        &self,
+        timestamp: i64,
+        isolation: IsolationLevel,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        let (start, limit) = (self.start_offset(), self.readable_end(isolation));
+        for segment in self.segments().iter() {
+            let Some(from) = segment.find_time(timestamp)? else { continue };
+            let found = match self.find_time_in(segment, from, timestamp, start, limit) {
+                Err(Stop::Bad(_)) => {
+                    // Perhaps only the index is wrong: rebuild it and look once more.
+                    segment.find_offset(segment.base_offset, true)?;
+                    let from = segment.find_time(timestamp)?.unwrap_or(segment.start());
+                    self.find_time_in(segment, from, timestamp, start, limit)
+                }
+                found => found,
+            };
+            match found {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(Stop::Io(error)) => return Err(error.on(&self.tp)),
+                Err(Stop::Bad(bad)) => return Err(damage(&self.tp, segment, &bad)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn find_time_in(
+        &self,
+        segment: &Arc<Segment>,
+        from: ScanStart,
+        timestamp: i64,
+        start: i64,
+        limit: i64,
+    ) -> Result<Option<OffsetAndTimestamp>, Stop> {
+        let mut scanner = segment.scan(from, true).map_err(Stop::Io)?;
+        while let Some(Scanned { batch, .. }) = scanner.next()? {
+            let header = batch.header();
+            if header.base_offset() >= limit {
+                return Ok(None);
+            }
+            if header.last_offset() < start || header.max_timestamp() < Some(timestamp) {
+                continue;
+            }
+            let records = batch.records().map_err(|error| Stop::Io(error.into()))?;
+            let found = records.iter().find(|record| {
+                record.timestamp() >= Some(timestamp)
+                    && record.offset() >= start
+                    && record.offset() < limit
+            });
+            if let Some(record) = found {
+                return Ok(Some(OffsetAndTimestamp {
+                    offset: record.offset(),
+                    timestamp: record.timestamp(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a batch holds data of an aborted transaction.
+fn is_aborted(batch: &RecordBatch, aborted: &[AbortedTxn]) -> bool {
+    let header = batch.header();
+    header.is_transactional()
+        && !header.is_control()
+        && aborted.iter().any(|txn| {
+            Some(txn.producer_id) == header.producer_id()
+                && txn.first_offset <= header.base_offset()
+                && header.last_offset() < txn.last_offset
+        })
+}

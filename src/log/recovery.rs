@@ -1,0 +1,310 @@
+//! Recovery: what an open does with a partition that was not closed cleanly.
+//!
+//! Only the recovery point tells a torn tail from damage. At or past it the log is cut at the first
+//! bytes that are not the batch that should be there; bytes cut that hold whole batches are kept in
+//! a side file. Below it, bytes were durable once: that is damage, and `on_damage` decides.
+//!
+//! What stays past the recovery point is written again in place and synced before anything is
+//! served: after a failed sync the page cache calls bytes clean that never reached the disk, and
+//! after `kill -9` it holds bytes that nobody has synced.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::checkpoint::EpochEntry;
+use super::context::LogContext;
+use super::index::IndexBuilder;
+use super::names::SegmentFile;
+use super::partition::Damage;
+use super::producers::ProducerStates;
+use super::replay::replay;
+use super::report::{OnDamage, PartitionReport, Truncation};
+use super::scan::{BadBatch, Demand, Expect, Scanner, Source, Stop};
+use super::segment::{Rebuilt, Segment};
+use crate::error::Result;
+use crate::record::{BATCH_HEADER_LEN, BatchHeader};
+use crate::storage::{FileName, FilePath, Open};
+
+/// Blocks in which bytes past the recovery point are written again.
+const REWRITE_BYTES: u64 = 1024 * 1024;
+/// At most so many cut bytes are kept in a side file.
+pub(crate) const SIDE_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The name of a side file begins so; Kafka ignores such files.
+pub(crate) const SIDE_FILE_PREFIX: &str = "logreel-cut-";
+
+/// The log of a partition while it is recovered.
+pub(crate) struct Recovery<'a> {
+    pub(crate) context: &'a Arc<LogContext>,
+    pub(crate) dir: &'a FileName,
+    pub(crate) recovery_point: i64,
+    pub(crate) on_damage: OnDamage,
+    pub(crate) index_interval: u64,
+    /// Offsets follow without gaps.
+    pub(crate) continuous: bool,
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) producers: ProducerStates,
+    pub(crate) epochs: Vec<EpochEntry>,
+    pub(crate) report: &'a mut PartitionReport,
+    pub(crate) damage: Option<Damage>,
+    /// The end of what is sound.
+    pub(crate) end: i64,
+}
+
+impl Recovery<'_> {
+    /// Scans from the segment that holds the recovery point to the end.
+    pub(crate) fn run(&mut self) -> Result<()> {
+        let first = self
+            .segments
+            .partition_point(|segment| segment.base_offset <= self.recovery_point)
+            .saturating_sub(1);
+        self.end = self.segments.get(first).map_or(self.end, |segment| segment.base_offset);
+        let mut index = first;
+        while let Some(segment) = self.segments.get(index).cloned() {
+            if let Some((bad, rebuilt)) = self.check_segment(&segment, index)? {
+                self.stop_at(&segment, index, &bad, rebuilt)?;
+                break;
+            }
+            index += 1;
+        }
+        // A stored recovery point past the last good batch: bytes that were durable are gone.
+        if self.damage.is_none() && self.end < self.recovery_point && !self.segments.is_empty() {
+            self.missing_tail()?;
+        }
+        self.rewrite(first)
+    }
+
+    /// Reads one segment. `Some` if it does not end well; what was learned up to there comes along.
+    fn check_segment(
+        &mut self,
+        segment: &Arc<Segment>,
+        index: usize,
+    ) -> Result<Option<(BadBatch, Rebuilt)>> {
+        let mut rebuilt = Rebuilt {
+            index: IndexBuilder::new(segment.base_offset, self.index_interval),
+            aborted: Vec::new(),
+        };
+        let is_first_scanned = self.end == segment.base_offset;
+        let gap = self.continuous && !is_first_scanned;
+        if gap || segment.base_offset < self.end {
+            let reason = format!("the segment begins at {}, not there", segment.base_offset);
+            let bad = BadBatch {
+                position: 0,
+                next_offset: Some(self.end),
+                incomplete: false,
+                reason,
+            };
+            return Ok(Some((bad, rebuilt)));
+        }
+        self.end = segment.base_offset;
+        let demand = Demand { crc: true, ..segment.demand() };
+        let source = Source::File(segment.file().clone());
+        let expect = Expect::Next(segment.base_offset);
+        let mut scanner = Scanner::new(source, 0, segment.size(), expect, demand);
+        let bad = loop {
+            match scanner.next() {
+                Ok(Some(scanned)) => {
+                    let header = scanned.batch.header();
+                    rebuilt.index.add(header, scanned.position);
+                    rebuilt.aborted.extend(replay(&mut self.producers, &scanned.batch));
+                    self.note_epoch(header);
+                    self.end = header.next_offset();
+                }
+                Ok(None) => break None,
+                Err(Stop::Bad(bad)) => break Some(bad),
+                Err(Stop::Io(error)) => return Err(error.on(&self.report.topic_partition)),
+            }
+        };
+        self.report.scanned_bytes += scanner.position();
+        match bad {
+            Some(bad) => Ok(Some((bad, rebuilt))),
+            None => {
+                let active = index + 1 == self.segments.len();
+                segment.install(rebuilt, active);
+                Ok(None)
+            }
+        }
+    }
+
+    fn note_epoch(&mut self, header: &BatchHeader) {
+        if let Some(epoch) = header.leader_epoch()
+            && self.epochs.last().is_none_or(|last| epoch > last.epoch)
+        {
+            self.epochs.push(EpochEntry { epoch, start_offset: header.base_offset() });
+        }
+    }
+
+    /// Bad bytes at `self.end`: a torn tail is cut, damage is left or cut as the user chose.
+    fn stop_at(
+        &mut self,
+        segment: &Arc<Segment>,
+        index: usize,
+        bad: &BadBatch,
+        rebuilt: Rebuilt,
+    ) -> Result<()> {
+        let torn = self.end >= self.recovery_point;
+        if torn || self.on_damage == OnDamage::Truncate {
+            self.cut(segment, index, bad)?;
+            segment.publish_size(bad.position);
+            segment.install(rebuilt, true);
+            return Ok(());
+        }
+        self.found_damage(segment, bad.position, bad.reason.clone())?;
+        segment.publish_size(bad.position);
+        segment.install(rebuilt, false);
+        self.segments.truncate(index + 1);
+        Ok(())
+    }
+
+    /// The log ends before its recovery point though every byte that is there is sound.
+    fn missing_tail(&mut self) -> Result<()> {
+        let Some(last) = self.segments.last().cloned() else { return Ok(()) };
+        let reason = format!("the log ends there, but was durable up to {}", self.recovery_point);
+        if self.on_damage == OnDamage::Truncate {
+            self.report.truncated = Some(Truncation {
+                offset: self.end,
+                bytes: 0,
+                reason,
+                kept_in: None,
+            });
+            return Ok(());
+        }
+        self.found_damage(&last, last.size(), reason)
+    }
+
+    fn found_damage(&mut self, segment: &Segment, position: u64, reason: String) -> Result<()> {
+        let damage = Damage {
+            offset: self.end,
+            path: segment.file().path().to_path_buf(),
+            position,
+            reason,
+        };
+        if self.on_damage == OnDamage::Refuse {
+            return Err(damage.error(&self.report.topic_partition));
+        }
+        self.report.damaged = Some(super::report::DamageReport {
+            offset: damage.offset,
+            path: damage.path.clone(),
+            position,
+            reason: damage.reason.clone(),
+        });
+        self.damage = Some(damage);
+        Ok(())
+    }
+
+    /// Cuts the log at `bad`. Later segments go first, newest first: a crash in between leaves the
+    /// bad bytes in place, and the next open cuts again.
+    fn cut(&mut self, segment: &Arc<Segment>, index: usize, bad: &BadBatch) -> Result<()> {
+        let storage = &self.context.storage;
+        let mut bytes = segment.size() - bad.position;
+        let later: Vec<Arc<Segment>> = self.segments.drain(index + 1..).collect();
+        bytes += later.iter().map(|s| s.size()).sum::<u64>();
+        let kept_in = self.keep(segment, bad.position, &later)?;
+        for segment in later.iter().rev() {
+            for kind in [SegmentFile::Log, SegmentFile::OffsetIndex, SegmentFile::TimeIndex, SegmentFile::TxnIndex] {
+                storage.remove_if_exists(&FilePath::within(self.dir, kind.name(segment.base_offset)))?;
+            }
+            storage.sync_dir(Some(self.dir))?;
+        }
+        segment.file().set_len(bad.position)?;
+        segment.file().sync()?;
+        self.report.truncated = Some(Truncation {
+            offset: self.end,
+            bytes,
+            reason: bad.reason.clone(),
+            kept_in,
+        });
+        Ok(())
+    }
+
+    /// Keeps the bytes that will be cut if there are whole batches among them.
+    fn keep(
+        &self,
+        segment: &Segment,
+        position: u64,
+        later: &[Arc<Segment>],
+    ) -> Result<Option<std::path::PathBuf>> {
+        let storage = &self.context.storage;
+        let parts: Vec<(&Segment, u64)> =
+            std::iter::once((segment, position)).chain(later.iter().map(|s| (&**s, 0))).collect();
+        let mut left = SIDE_FILE_BYTES_MAX;
+        let mut blocks: Vec<Bytes> = Vec::new();
+        let mut worth_keeping = false;
+        for (part, from) in parts {
+            let len = (part.size() - from).min(left);
+            left -= len;
+            let block = part.file().read_at(from, usize::try_from(len).unwrap_or(usize::MAX))?;
+            worth_keeping = worth_keeping || holds_batch(&block, self.end);
+            blocks.push(block);
+        }
+        if !worth_keeping {
+            return Ok(None);
+        }
+        for entry in storage.list(Some(self.dir))? {
+            if let Some(name) = entry.name
+                && name.as_str().starts_with(SIDE_FILE_PREFIX)
+            {
+                storage.remove_if_exists(&FilePath::within(self.dir, name))?;
+            }
+        }
+        let Some(name) = FileName::new(&format!("{SIDE_FILE_PREFIX}{:020}", self.end)) else {
+            return Ok(None);
+        };
+        let file = storage.open(&FilePath::within(self.dir, name), Open::CreateNew)?;
+        let mut at = 0;
+        for block in blocks {
+            file.write_all_at(at, &block)?;
+            at += block.len() as u64;
+        }
+        file.sync()?;
+        storage.sync_dir(Some(self.dir))?;
+        Ok(Some(file.path().to_path_buf()))
+    }
+
+    /// Writes what stays past the recovery point again, and syncs it.
+    fn rewrite(&mut self, first: usize) -> Result<()> {
+        let mut wrote = false;
+        for segment in self.segments.iter().skip(first) {
+            let from = if segment.base_offset >= self.recovery_point {
+                0
+            } else {
+                let start = segment.find_offset(self.recovery_point, false)?;
+                // Everything in and before the batch with the recovery point was durable.
+                start.position
+            };
+            let mut position = from;
+            while position < segment.size() {
+                let len = (segment.size() - position).min(REWRITE_BYTES);
+                let len = usize::try_from(len).unwrap_or(0);
+                let block = segment.file().read_exact_at(position, len)?;
+                segment.file().write_all_at(position, &block)?;
+                position += len as u64;
+                self.report.rewritten_bytes += len as u64;
+            }
+            segment.file().sync()?;
+            wrote = true;
+        }
+        if wrote {
+            self.context.storage.sync_dir(Some(self.dir))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a sound batch stands anywhere in these bytes.
+fn holds_batch(bytes: &[u8], from_offset: i64) -> bool {
+    let mut rest = bytes;
+    while rest.len() >= BATCH_HEADER_LEN {
+        let sound = BatchHeader::parse(rest).is_ok_and(|header| {
+            header.base_offset() >= from_offset
+                && rest.get(..header.size()).is_some_and(|batch| header.verify_crc(batch).is_ok())
+        });
+        if sound {
+            return true;
+        }
+        // The magic byte of the next candidate; everything before it can be skipped.
+        let skip = rest.iter().skip(17).position(|byte| *byte == 2).map_or(rest.len(), |at| at + 1);
+        rest = rest.get(skip..).unwrap_or_default();
+    }
+    false
+}

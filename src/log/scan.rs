@@ -1,0 +1,190 @@
+//! Walks the batches of a segment file from a position on, checking each as it goes.
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::record::{BATCH_HEADER_LEN, BatchHeader, DecodeError, RecordBatch};
+use crate::storage::File;
+
+/// How much is read ahead at a time: large enough that syscalls do not count, small enough that a
+/// chunk pinned by a few records in a user's hands does no harm.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Where a scan takes its bytes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// A mapped file: slices share its memory.
+    Map(Bytes),
+    /// Reads in chunks; slices share the chunk.
+    File(File),
+}
+
+/// What a scan demands of each batch besides a sound header.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand {
+    /// Verify the checksum.
+    pub(crate) crc: bool,
+    /// Offsets follow without gaps, as in a segment that was never compacted. Kafka's checksum
+    /// does not cover the base offset; this does.
+    pub(crate) continuous: bool,
+    /// The leader epoch every batch must have; the checksum does not cover it either.
+    pub(crate) epoch: Option<i32>,
+}
+
+/// The next offset that a scan may meet, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Exactly this base offset, when continuity is demanded; at least this otherwise.
+    Next(i64),
+    /// The batch at the start was found through an index that says it ends at this offset.
+    EndsAt(i64),
+}
+
+/// Why a scan cannot go on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Reading failed.
+    Io(Error),
+    /// The bytes at `position` are no batch that belongs there.
+    Bad(BadBatch),
+}
+
+/// Bytes that are not the batch that should be there.
+#[derive(Debug)]
+pub(crate) struct BadBatch {
+    /// Where in the file.
+    pub(crate) position: u64,
+    /// The offset that was to come, where it is known.
+    pub(crate) next_offset: Option<i64>,
+    /// Whether the bytes may be the beginning of a batch that is not complete yet.
+    pub(crate) incomplete: bool,
+    /// What is wrong.
+    pub(crate) reason: String,
+}
+
+/// A batch and where it stands.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) position: u64,
+    pub(crate) batch: RecordBatch,
+}
+
+/// A walk over the batches in `position..end` of a file.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    source: Source,
+    position: u64,
+    end: u64,
+    expect: Expect,
+    demand: Demand,
+    chunk: Bytes,
+}
+
+impl Scanner {
+    pub(crate) fn new(source: Source, position: u64, end: u64, expect: Expect, demand: Demand) -> Self {
+        Self { source, position, end, expect, demand, chunk: Bytes::new() }
+    }
+
+    /// Where the next batch begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The offset that follows the last batch, once one was seen or if it was given.
+    pub(crate) fn next_offset(&self) -> Option<i64> {
+        match self.expect {
+            Expect::Next(offset) => Some(offset),
+            Expect::EndsAt(_) => None,
+        }
+    }
+
+    /// The next batch; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Scanned>, Stop> {
+        let left = self.end - self.position;
+        if left == 0 {
+            return Ok(None);
+        }
+        if left < BATCH_HEADER_LEN as u64 {
+            return Err(self.bad(true, format!("only {left} bytes are left")));
+        }
+        self.need(BATCH_HEADER_LEN)?;
+        let header = match BatchHeader::parse(&self.chunk) {
+            Ok(header) => header,
+            Err(error) => return Err(self.undecodable(&error)),
+        };
+        if header.size() as u64 > left {
+            let reason = format!("a batch of {} bytes does not fit the {left} left", header.size());
+            return Err(self.bad(true, reason));
+        }
+        self.check_place(&header)?;
+        self.need(header.size())?;
+        let batch = RecordBatch::parse(self.chunk.clone()).map_err(|e| self.undecodable(&e))?;
+        if self.demand.crc {
+            batch.verify_crc().map_err(|error| self.undecodable(&error))?;
+        }
+        let position = self.position;
+        self.position += header.size() as u64;
+        self.chunk = self.chunk.slice(header.size()..);
+        self.expect = Expect::Next(header.next_offset());
+        Ok(Some(Scanned { position, batch }))
+    }
+
+    /// Checks what the checksum does not cover: base offset and leader epoch.
+    fn check_place(&self, header: &BatchHeader) -> Result<(), Stop> {
+        let base = header.base_offset();
+        match self.expect {
+            Expect::Next(next) if self.demand.continuous && base != next => {
+                Err(self.bad(false, format!("it claims offset {base}, but {next} is next")))
+            }
+            Expect::Next(next) if base < next => {
+                Err(self.bad(false, format!("it claims offset {base}, which is below {next}")))
+            }
+            Expect::EndsAt(last) if header.last_offset() != last => {
+                let found = header.last_offset();
+                Err(self.bad(false, format!("it ends at offset {found}, its index says {last}")))
+            }
+            _ => match self.demand.epoch {
+                Some(epoch) if header.leader_epoch() != Some(epoch) => {
+                    let found = header.leader_epoch();
+                    Err(self.bad(false, format!("its leader epoch is {found:?}, not {epoch}")))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Makes `len` bytes from the current position available in the chunk, or says what is bad.
+    fn need(&mut self, len: usize) -> Result<(), Stop> {
+        if self.chunk.len() >= len {
+            return Ok(());
+        }
+        self.chunk = match &self.source {
+            Source::Map(map) => {
+                let from = usize::try_from(self.position).unwrap_or(usize::MAX).min(map.len());
+                let to = usize::try_from(self.end).unwrap_or(usize::MAX).min(map.len());
+                map.slice(from..to.max(from))
+            }
+            Source::File(file) => {
+                let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+                file.read_at(self.position, len.max(CHUNK_BYTES).min(left)).map_err(Stop::Io)?
+            }
+        };
+        if self.chunk.len() < len {
+            return Err(self.bad(true, "the file is shorter than it was".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn bad(&self, incomplete: bool, reason: String) -> Stop {
+        Stop::Bad(BadBatch {
+            position: self.position,
+            next_offset: self.next_offset(),
+            incomplete,
+            reason,
+        })
+    }
+
+    fn undecodable(&self, error: &DecodeError) -> Stop {
+        self.bad(false, error.to_string())
+    }
+}

@@ -1,0 +1,456 @@
+//! One segment: a `.log` file, what is known of its end, and its indexes.
+//!
+//! The last segment of a log is *active*: its index grows in memory and its end is published after
+//! every write. A *sealed* segment never changes: its index is a file, read when first needed and
+//! checked before it is believed, and its data may be mapped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::context::{LogContext, Unmap};
+use super::index::{self, IndexBuilder, OFFSET_ENTRY_LEN, OffsetIndexEntry, TimeIndexEntry};
+use super::names::SegmentFile;
+use super::scan::{Demand, Expect, Scanner, Source, Stop};
+use super::transactions::{self, AbortedTxn};
+use crate::error::Result;
+use crate::metrics::count;
+use crate::record::BatchHeader;
+use crate::storage::{File, FileName, FilePath, Open};
+
+/// Index files are read whole; Kafka preallocates 10 MiB, its largest possible one is 2 GiB.
+const INDEX_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Checksums of a sealed segment's derived files, kept in the manifest of a clean close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexProof {
+    pub(crate) offset: u32,
+    pub(crate) time: u32,
+    /// `None` when the segment has no transaction index.
+    pub(crate) txn: Option<u32>,
+}
+
+/// How far the index files of a segment are to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// If they have these checksums.
+    Proven(IndexProof),
+    /// If they are plausible: a directory that Kafka closed cleanly.
+    Plausible,
+    /// Not at all: they are rebuilt from the log when first needed.
+    Never,
+}
+
+#[derive(Debug)]
+enum Index {
+    /// Not looked at yet.
+    OnDisk(Trust),
+    /// The active segment's, growing.
+    Growing(IndexBuilder),
+    /// A sealed segment's.
+    Loaded { offset: Bytes, time: Bytes },
+}
+
+/// A segment of a partition's log.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base_offset: i64,
+    context: Arc<LogContext>,
+    dir: FileName,
+    file: File,
+    /// Bytes of whole batches; a reader may read below it without any lock.
+    size: AtomicU64,
+    sealed: AtomicBool,
+    /// Leaf lock: held for lookups and while an index is loaded or rebuilt.
+    index: Mutex<Index>,
+    /// Leaf lock. The abort markers in this segment; `None` until loaded.
+    aborted: Mutex<Option<Vec<AbortedTxn>>>,
+    map: Mutex<Option<Bytes>>,
+    index_interval: u64,
+    demand: Demand,
+}
+
+impl Unmap for Segment {
+    fn unmap(&self) {
+        self.map.lock().take();
+    }
+}
+
+/// Where a lookup found a batch to begin scanning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScanStart {
+    pub(crate) position: u64,
+    pub(crate) expect: Expect,
+}
+
+/// What a rebuild or recovery learned of a segment.
+#[derive(Debug)]
+pub(crate) struct Rebuilt {
+    pub(crate) index: IndexBuilder,
+    pub(crate) aborted: Vec<AbortedTxn>,
+}
+
+impl Segment {
+    /// Makes the file of a new active segment. Its directory entry is not durable yet.
+    pub(crate) fn create(
+        context: &Arc<LogContext>,
+        dir: &FileName,
+        base_offset: i64,
+        index_interval: u64,
+        demand: Demand,
+    ) -> Result<Self> {
+        let path = FilePath::within(dir, SegmentFile::Log.name(base_offset));
+        let file = context.storage.open(&path, Open::CreateNew)?;
+        let index = Index::Growing(IndexBuilder::new(base_offset, index_interval));
+        Ok(Self {
+            base_offset,
+            context: Arc::clone(context),
+            dir: dir.clone(),
+            file,
+            size: AtomicU64::new(0),
+            sealed: AtomicBool::new(false),
+            index: Mutex::new(index),
+            aborted: Mutex::new(Some(Vec::new())),
+            map: Mutex::new(None),
+            index_interval,
+            demand,
+        })
+    }
+
+    /// Takes an existing file whose first `size` bytes are whole batches.
+    pub(crate) fn existing(
+        context: &Arc<LogContext>,
+        dir: &FileName,
+        base_offset: i64,
+        file: File,
+        size: u64,
+        trust: Trust,
+        index_interval: u64,
+        demand: Demand,
+    ) -> Self {
+        Self {
+            base_offset,
+            context: Arc::clone(context),
+            dir: dir.clone(),
+            file,
+            size: AtomicU64::new(size),
+            sealed: AtomicBool::new(true),
+            index: Mutex::new(Index::OnDisk(trust)),
+            aborted: Mutex::new(None),
+            map: Mutex::new(None),
+            index_interval,
+            demand,
+        }
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Publishes more bytes of whole batches.
+    pub(crate) fn publish_size(&self, size: u64) {
+        self.size.store(size, Ordering::Release);
+    }
+
+    pub(crate) fn demand(&self) -> Demand {
+        self.demand
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// What the segment's bytes are read from: a map once it is sealed, reads before.
+    pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {
+        if !self.context.mmap || !self.is_sealed() {
+            return Ok(Source::File(self.file.clone()));
+        }
+        let mut map = self.map.lock();
+        if map.is_none() {
+            *map = self.file.map()?;
+            if map.is_some() {
+                self.context.maps.add(self);
+            }
+        }
+        Ok(map.clone().map_or_else(|| Source::File(self.file.clone()), Source::Map))
+    }
+
+    /// A scan from a place that a lookup gave.
+    pub(crate) fn scan(self: &Arc<Self>, start: ScanStart, crc: bool) -> Result<Scanner> {
+        let demand = Demand { crc, ..self.demand };
+        Ok(Scanner::new(self.source()?, start.position, self.size(), start.expect, demand))
+    }
+
+    /// The beginning of the segment.
+    pub(crate) fn start(&self) -> ScanStart {
+        ScanStart { position: 0, expect: Expect::Next(self.base_offset) }
+    }
+
+    /// The place to begin scanning for `offset`. With `fresh` the index is rebuilt first: the one
+    /// that was there proved to be wrong.
+    pub(crate) fn find_offset(self: &Arc<Self>, offset: i64, fresh: bool) -> Result<ScanStart> {
+        let relative = offset.saturating_sub(self.base_offset);
+        let found = self.with_index(fresh, |bytes, _| index::offset_floor(bytes, relative))?;
+        Ok(found.map_or(self.start(), |entry| self.at(entry)))
+    }
+
+    /// The place to begin scanning for a timestamp; `None` when the whole segment is older.
+    pub(crate) fn find_time(self: &Arc<Self>, timestamp: i64) -> Result<Option<ScanStart>> {
+        if self.max_timestamp()?.is_none_or(|(max, _)| max < timestamp) {
+            return Ok(None);
+        }
+        let found = self.with_index(false, |offsets, times| {
+            let entry = index::time_floor(times, timestamp)?;
+            index::offset_floor(offsets, i64::from(entry.relative_offset))
+        })?;
+        Ok(Some(found.map_or(self.start(), |entry| self.at(entry))))
+    }
+
+    fn at(&self, entry: OffsetIndexEntry) -> ScanStart {
+        ScanStart {
+            position: u64::try_from(entry.position).unwrap_or(0),
+            expect: Expect::EndsAt(self.base_offset + i64::from(entry.relative_offset)),
+        }
+    }
+
+    /// The largest timestamp and the last offset of the first batch that has it.
+    pub(crate) fn max_timestamp(self: &Arc<Self>) -> Result<Option<(i64, i64)>> {
+        if let Index::Growing(builder) = &*self.index.lock() {
+            return Ok(builder.max_timestamp());
+        }
+        let last = self.with_index(false, |_, times| TimeIndexEntry::read_all(times).next_back())?;
+        Ok(last.map(|e| (e.timestamp, self.base_offset + i64::from(e.relative_offset))))
+    }
+
+    fn with_index<T>(
+        self: &Arc<Self>,
+        fresh: bool,
+        look: impl FnOnce(&[u8], &[u8]) -> T,
+    ) -> Result<T> {
+        let mut index = self.index.lock();
+        if fresh && !matches!(*index, Index::Growing(_)) {
+            *index = Index::OnDisk(Trust::Never);
+        }
+        if let Index::OnDisk(trust) = *index {
+            let (offset, time) = match self.load(trust)? {
+                Some(files) => files,
+                None => {
+                    let mut builder = self.scan_index()?;
+                    builder.finish();
+                    count(self.context.counters.indexes_rebuilt());
+                    let bytes = |b: &[u8]| Bytes::copy_from_slice(b);
+                    (bytes(builder.offset_bytes()), bytes(builder.time_bytes()))
+                }
+            };
+            *index = Index::Loaded { offset, time };
+        }
+        Ok(match &*index {
+            Index::Growing(builder) => look(builder.offset_bytes(), builder.time_bytes()),
+            Index::Loaded { offset, time } => look(offset, time),
+            Index::OnDisk(_) => look(&[], &[]),
+        })
+    }
+
+    /// The index files, if they may be believed.
+    fn load(&self, trust: Trust) -> Result<Option<(Bytes, Bytes)>> {
+        if trust == Trust::Never {
+            return Ok(None);
+        }
+        let read = |kind: SegmentFile| {
+            let path = FilePath::within(&self.dir, kind.name(self.base_offset));
+            self.context.storage.read_all(&path, INDEX_BYTES_MAX)
+        };
+        let (Some(offset), Some(time)) = (read(SegmentFile::OffsetIndex)?, read(SegmentFile::TimeIndex)?)
+        else {
+            return Ok(None);
+        };
+        let believed = match trust {
+            Trust::Proven(proof) => {
+                crc32fast::hash(&offset) == proof.offset && crc32fast::hash(&time) == proof.time
+            }
+            Trust::Plausible => index::plausible(&offset, &time, self.size()),
+            Trust::Never => false,
+        };
+        Ok(believed.then_some((offset, time)))
+    }
+
+    /// Reads the whole segment to rebuild its index. Stops quietly at damage: lookups then lead to
+    /// the last sound batch before it, and the reader meets the damage there.
+    fn scan_index(&self) -> Result<IndexBuilder> {
+        let mut builder = IndexBuilder::new(self.base_offset, self.index_interval);
+        let demand = Demand { crc: true, ..self.demand };
+        let source = Source::File(self.file.clone());
+        let start = self.start();
+        let mut scanner = Scanner::new(source, 0, self.size(), start.expect, demand);
+        loop {
+            match scanner.next() {
+                Ok(Some(scanned)) => builder.add(scanned.batch.header(), scanned.position),
+                Ok(None) | Err(Stop::Bad(_)) => return Ok(builder),
+                Err(Stop::Io(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes the segment ready for appends: it becomes the active one, with a growing index.
+    pub(crate) fn activate(self: &Arc<Self>) -> Result<()> {
+        let mut index = self.index.lock();
+        let builder = match &*index {
+            Index::Growing(_) => None,
+            Index::OnDisk(trust) => match self.load(*trust)? {
+                Some((offset, time)) => Some(self.resume(&offset, &time)),
+                None => Some(self.scan_index()?),
+            },
+            Index::Loaded { offset, time } => Some(self.resume(offset, time)),
+        };
+        if let Some(builder) = builder {
+            *index = Index::Growing(builder);
+        }
+        self.sealed.store(false, Ordering::Release);
+        drop(index);
+        self.unmap();
+        Ok(())
+    }
+
+    fn resume(&self, offset: &[u8], time: &[u8]) -> IndexBuilder {
+        IndexBuilder::resume(self.base_offset, self.index_interval, offset, time, self.size())
+    }
+
+    /// Installs what recovery learned while it read the segment anyway.
+    pub(crate) fn install(&self, rebuilt: Rebuilt, active: bool) {
+        let mut builder = rebuilt.index;
+        let index = if active {
+            Index::Growing(builder)
+        } else {
+            builder.finish();
+            Index::Loaded {
+                offset: Bytes::copy_from_slice(builder.offset_bytes()),
+                time: Bytes::copy_from_slice(builder.time_bytes()),
+            }
+        };
+        *self.index.lock() = index;
+        *self.aborted.lock() = Some(rebuilt.aborted);
+        self.sealed.store(!active, Ordering::Release);
+    }
+
+    /// Ends the following of a segment that another process has finished: all its bytes count now.
+    pub(crate) fn finish_following(&self, len: u64) {
+        self.publish_size(len);
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Takes note of a batch that was written at `position` of the active segment.
+    pub(crate) fn add_to_index(&self, header: &BatchHeader, position: u64) {
+        if let Index::Growing(builder) = &mut *self.index.lock() {
+            builder.add(header, position);
+        }
+    }
+
+    /// Whether the index may take no further entry.
+    pub(crate) fn index_is_full(&self, limit: usize) -> bool {
+        matches!(&*self.index.lock(), Index::Growing(builder) if builder.is_full(limit))
+    }
+
+    /// Ends the growth of the segment: its index gets the final time entry and becomes files. They
+    /// are caches: failing to write one costs a rebuild later, nothing else.
+    pub(crate) fn seal(&self) {
+        let mut index = self.index.lock();
+        if let Index::Growing(builder) = &mut *index {
+            builder.finish();
+            let offset = Bytes::copy_from_slice(builder.offset_bytes());
+            let time = Bytes::copy_from_slice(builder.time_bytes());
+            self.write_derived(SegmentFile::OffsetIndex, &offset);
+            self.write_derived(SegmentFile::TimeIndex, &time);
+            *index = Index::Loaded { offset, time };
+        }
+        drop(index);
+        if let Some(aborted) = &*self.aborted.lock()
+            && !aborted.is_empty()
+        {
+            self.write_derived(SegmentFile::TxnIndex, &transactions::encode(aborted));
+        }
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    fn write_derived(&self, kind: SegmentFile, bytes: &[u8]) {
+        let path = FilePath::within(&self.dir, kind.name(self.base_offset));
+        let storage = &self.context.storage;
+        let written = storage
+            .remove_if_exists(&path)
+            .and_then(|_| storage.open(&path, Open::CreateNew))
+            .and_then(|file| file.write_all_at(0, bytes));
+        if written.is_err() {
+            count(self.context.counters.derived_files_failed());
+            // Half a file would be taken for a whole one by Kafka.
+            let _ = storage.remove_if_exists(&path);
+        }
+    }
+
+    /// The checksums of the derived files, for the manifest; of what they hold, not of what is on
+    /// disk, so that a file damaged since is found out.
+    pub(crate) fn proof(&self) -> Option<IndexProof> {
+        let (offset, time) = match &*self.index.lock() {
+            Index::OnDisk(Trust::Proven(proof)) => return Some(*proof),
+            Index::OnDisk(_) => return None,
+            Index::Growing(builder) => (
+                crc32fast::hash(builder.offset_bytes()),
+                crc32fast::hash(builder.time_bytes()),
+            ),
+            Index::Loaded { offset, time } => (crc32fast::hash(offset), crc32fast::hash(time)),
+        };
+        let txn = match &*self.aborted.lock() {
+            Some(aborted) if aborted.is_empty() => None,
+            Some(aborted) => Some(crc32fast::hash(&transactions::encode(aborted))),
+            None => return None,
+        };
+        Some(IndexProof { offset, time, txn })
+    }
+
+    /// The abort markers in this segment. `rebuild` reads them from the log when the file cannot
+    /// be believed.
+    pub(crate) fn aborted(
+        &self,
+        rebuild: impl FnOnce() -> Result<Vec<AbortedTxn>>,
+    ) -> Result<Vec<AbortedTxn>> {
+        if let Some(known) = &*self.aborted.lock() {
+            return Ok(known.clone());
+        }
+        let trust = match &*self.index.lock() {
+            Index::OnDisk(trust) => *trust,
+            _ => Trust::Plausible,
+        };
+        let path = FilePath::within(&self.dir, SegmentFile::TxnIndex.name(self.base_offset));
+        let file = self.context.storage.read_all(&path, INDEX_BYTES_MAX)?;
+        let believed = match (trust, &file) {
+            (Trust::Proven(proof), None) => proof.txn.is_none(),
+            (Trust::Proven(proof), Some(bytes)) => proof.txn == Some(crc32fast::hash(bytes)),
+            (Trust::Plausible, _) => true,
+            (Trust::Never, _) => false,
+        };
+        let from_file = match &file {
+            _ if !believed => None,
+            None => Some(Vec::new()),
+            Some(bytes) => transactions::decode(bytes, self.base_offset),
+        };
+        let entries = match from_file {
+            Some(entries) => entries,
+            None => rebuild()?,
+        };
+        *self.aborted.lock() = Some(entries.clone());
+        Ok(entries)
+    }
+
+    /// Takes note of an abort marker in the active segment.
+    pub(crate) fn add_aborted(&self, entry: AbortedTxn) {
+        if let Some(aborted) = &mut *self.aborted.lock() {
+            aborted.push(entry);
+        }
+    }
+}
+
+const _: () = assert!(INDEX_BYTES_MAX > OFFSET_ENTRY_LEN);

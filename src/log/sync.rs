@@ -1,0 +1,230 @@
+//! Group commit: one `fdatasync` covers every batch written before it began.
+//!
+//! Whoever needs durability and finds no sync running becomes the leader: it notes the log end,
+//! syncs every segment with bytes past the recovery point, oldest first, then the directory if
+//! files were made, and only then moves the recovery point. The others wait for it; those who wrote
+//! after it began lead the next one. No append lock is held, and a failed sync is never retried:
+//! afterwards the page cache says "clean" about bytes that never reached the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::Result;
+
+/// Somebody to be told when everything below an offset is durable, or when that failed.
+pub(crate) trait Synced: Send + Sync {
+    fn synced(&self, result: Result<()>);
+}
+
+/// The durable part of a partition, and who waits for more.
+pub(crate) struct GroupSync {
+    /// Everything below is durable. Moves only after a sync that succeeded.
+    recovery_point: AtomicI64,
+    /// Files were made since the directory was last synced.
+    dir_dirty: AtomicBool,
+    state: Mutex<State>,
+    finished: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    running: bool,
+    failed: Option<crate::error::Error>,
+    waiting: Vec<(i64, Arc<dyn Synced>)>,
+}
+
+impl GroupSync {
+    pub(crate) fn new(recovery_point: i64) -> Self {
+        Self {
+            recovery_point: AtomicI64::new(recovery_point),
+            dir_dirty: AtomicBool::new(false),
+            state: Mutex::default(),
+            finished: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn recovery_point(&self) -> i64 {
+        self.recovery_point.load(Ordering::Acquire)
+    }
+
+    /// For a log that was cut or emptied: nothing is left to sync below this.
+    pub(crate) fn reset(&self, recovery_point: i64) {
+        self.recovery_point.store(recovery_point, Ordering::Release);
+    }
+
+    /// A file was made in the directory, so the next sync includes it.
+    pub(crate) fn mark_dir(&self) {
+        self.dir_dirty.store(true, Ordering::Release);
+    }
+
+    /// Has `waiter` told once everything below `end` is durable; at once if it is already.
+    pub(crate) fn join(&self, end: i64, waiter: Arc<dyn Synced>) {
+        let outcome = {
+            let mut state = self.state.lock();
+            match &state.failed {
+                Some(error) => Err(error.clone()),
+                None if self.recovery_point() >= end => Ok(()),
+                None => {
+                    state.waiting.push((end, waiter));
+                    return;
+                }
+            }
+        };
+        waiter.synced(outcome);
+    }
+
+    /// Whether the directory must be synced too. A sync asks *after* it noted the log end: a file
+    /// is marked before bytes in it are published, so it cannot cover those without the mark.
+    pub(crate) fn take_dir_mark(&self) -> bool {
+        self.dir_dirty.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether somebody waits for a sync.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.state.lock().waiting.is_empty()
+    }
+
+    /// Returns when everything below `end` is durable. `sync` makes durable what is in the log when
+    /// it is called and answers up to which offset. It runs without any lock of this type.
+    pub(crate) fn sync_to(&self, end: i64, sync: impl Fn() -> Result<i64>) -> Result<()> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                loop {
+                    if let Some(error) = &state.failed {
+                        return Err(error.clone());
+                    }
+                    if self.recovery_point() >= end {
+                        return Ok(());
+                    }
+                    if !state.running {
+                        break;
+                    }
+                    self.finished.wait(&mut state);
+                }
+                state.running = true;
+            }
+            self.finish(sync());
+        }
+    }
+
+    fn finish(&self, outcome: Result<i64>) {
+        let (told, result) = {
+            let mut state = self.state.lock();
+            state.running = false;
+            let told = match &outcome {
+                Ok(durable) => {
+                    self.recovery_point.fetch_max(*durable, Ordering::AcqRel);
+                    let durable = self.recovery_point();
+                    let waiting = std::mem::take(&mut state.waiting);
+                    let (told, rest) = waiting.into_iter().partition(|(end, _)| *end <= durable);
+                    state.waiting = rest;
+                    told
+                }
+                Err(error) => {
+                    state.failed = Some(error.clone());
+                    std::mem::take(&mut state.waiting)
+                }
+            };
+            self.finished.notify_all();
+            (told, outcome.map(|_| ()))
+        };
+        for (_, waiter) in told {
+            waiter.synced(result.clone());
+        }
+    }
+
+    /// Ends all waiting with this error; nothing will be synced any more.
+    pub(crate) fn fail(&self, error: &crate::error::Error) {
+        let told = {
+            let mut state = self.state.lock();
+            state.failed.get_or_insert_with(|| error.clone());
+            self.finished.notify_all();
+            std::mem::take(&mut state.waiting)
+        };
+        for (_, waiter) in told {
+            waiter.synced(Err(error.clone()));
+        }
+    }
+}
+
+impl std::fmt::Debug for GroupSync {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GroupSync(recovery point {})", self.recovery_point())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Error, ErrorKind};
+    use std::sync::atomic::AtomicUsize;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<Result<()>>>);
+
+    impl Synced for Told {
+        fn synced(&self, result: Result<()>) {
+            self.0.lock().push(result);
+        }
+    }
+
+    #[test]
+    fn one_sync_covers_everybody_who_wrote_before_it_began() {
+        let sync = GroupSync::new(0);
+        let (early, late) = (Arc::new(Told::default()), Arc::new(Told::default()));
+        sync.join(5, Arc::clone(&early) as _);
+        sync.join(9, Arc::clone(&late) as _);
+        assert!(sync.sync_to(3, || Ok(5)).is_ok());
+        assert_eq!(early.0.lock().len(), 1);
+        assert!(late.0.lock().is_empty(), "written after the sync began");
+        assert!(sync.is_wanted());
+        assert!(sync.sync_to(9, || Ok(9)).is_ok());
+        assert_eq!(late.0.lock().len(), 1);
+    }
+
+    #[test]
+    fn a_failed_sync_is_never_retried_and_everybody_hears_of_it() {
+        let sync = GroupSync::new(0);
+        let waiter = Arc::new(Told::default());
+        sync.join(5, Arc::clone(&waiter) as _);
+        let calls = AtomicUsize::new(0);
+        let fails = || {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Err(Error::new(ErrorKind::Io, "disk gone"))
+        };
+        assert!(sync.sync_to(1, fails).is_err());
+        assert!(sync.sync_to(1, fails).is_err());
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        assert!(waiter.0.lock().first().unwrap().is_err());
+        assert_eq!(sync.recovery_point(), 0);
+    }
+
+    #[test]
+    fn threads_share_syncs() {
+        let sync = GroupSync::new(0);
+        let end = AtomicI64::new(0);
+        let calls = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let mine = end.fetch_add(1, Ordering::SeqCst) + 1;
+                        sync.sync_to(mine, || {
+                            calls.fetch_add(1, Ordering::SeqCst);
+                            let upto = end.load(Ordering::SeqCst);
+                            std::thread::yield_now();
+                            Ok(upto)
+                        })
+                        .unwrap();
+                        assert!(sync.recovery_point() >= mine);
+                    }
+                });
+            }
+        });
+        assert!(calls.load(Ordering::SeqCst) <= 800);
+        assert_eq!(sync.recovery_point(), 800);
+    }
+}

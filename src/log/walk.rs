@@ -1,0 +1,165 @@
+//! A walk over the batches of a log, across segments, from a cursor on.
+
+use std::sync::Arc;
+
+use super::partition::{Damage, Log};
+use super::scan::{BadBatch, Expect, Scanner, Stop};
+use super::segment::{ScanStart, Segment};
+use crate::error::{Error, Result};
+use crate::record::RecordBatch;
+use crate::types::TopicPartition;
+
+/// A place in a log that goes on where it was; only a seek uses the offset index.
+#[derive(Clone, Debug)]
+pub(crate) struct Cursor {
+    /// The next offset to read.
+    offset: i64,
+    /// Where the batch with that offset begins, if the last read ended there.
+    place: Option<Place>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    segment: i64,
+    position: u64,
+}
+
+impl Cursor {
+    pub(crate) fn new(offset: i64) -> Self {
+        Self { offset, place: None }
+    }
+
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset
+    }
+}
+
+/// A walk in progress. It sees the segments the log had when it began.
+pub(crate) struct Walk<'a> {
+    tp: &'a TopicPartition,
+    segments: Arc<Vec<Arc<Segment>>>,
+    cursor: Cursor,
+    limit: i64,
+    crc: bool,
+    scanner: Option<(usize, Scanner)>,
+    /// The index led to a wrong place and was rebuilt.
+    fresh_index: bool,
+}
+
+impl Log {
+    /// A walk over the batches that begin below `limit`.
+    pub(crate) fn walk(&self, cursor: &Cursor, limit: i64, crc: bool) -> Walk<'_> {
+        Walk {
+            tp: &self.tp,
+            segments: self.segments(),
+            cursor: cursor.clone(),
+            limit,
+            crc,
+            scanner: None,
+            fresh_index: false,
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Where to go on after the batch that `next` gave last.
+    pub(crate) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// The next batch that holds the cursor's offset or a later one; `None` at the limit.
+    pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>> {
+        while self.cursor.offset < self.limit {
+            let Some((index, scanner)) = &mut self.scanner else {
+                if !self.enter()? {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let Some(segment) = self.segments.get(*index) else { return Ok(None) };
+            match scanner.next() {
+                Ok(Some(scanned)) => {
+                    let header = scanned.batch.header();
+                    if header.last_offset() < self.cursor.offset {
+                        continue;
+                    }
+                    if header.base_offset() >= self.limit {
+                        return Ok(None);
+                    }
+                    self.cursor = Cursor {
+                        offset: header.next_offset(),
+                        place: Some(Place {
+                            segment: segment.base_offset,
+                            position: scanner.position(),
+                        }),
+                    };
+                    return Ok(Some(scanned.batch));
+                }
+                Ok(None) => {
+                    let ended = *index;
+                    let next_offset = scanner.next_offset();
+                    if !self.leave(ended, next_offset)? {
+                        return Ok(None);
+                    }
+                }
+                Err(Stop::Io(error)) => return Err(error.on(self.tp)),
+                // Perhaps only the index is wrong: rebuild it once and look again.
+                Err(Stop::Bad(_)) if self.cursor.place.is_none() && !self.fresh_index => {
+                    self.fresh_index = true;
+                    self.scanner = None;
+                }
+                Err(Stop::Bad(bad)) => return Err(damage(self.tp, segment, &bad)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins to scan the segment that holds the cursor's offset.
+    fn enter(&mut self) -> Result<bool> {
+        // Offsets below the first segment's base are gone.
+        let index = Log::segment_of(&self.segments, self.cursor.offset).unwrap_or(0);
+        let Some(segment) = self.segments.get(index) else { return Ok(false) };
+        let start = match self.cursor.place {
+            Some(place) if place.segment == segment.base_offset => ScanStart {
+                position: place.position,
+                expect: Expect::Next(self.cursor.offset),
+            },
+            _ => segment.find_offset(self.cursor.offset, self.fresh_index)?,
+        };
+        self.scanner = Some((index, segment.scan(start, self.crc)?));
+        Ok(true)
+    }
+
+    /// Goes over the end of a segment into the next one.
+    fn leave(&mut self, ended: usize, next_offset: Option<i64>) -> Result<bool> {
+        let (Some(segment), Some(next)) = (self.segments.get(ended), self.segments.get(ended + 1))
+        else {
+            return Ok(false);
+        };
+        if segment.demand().continuous && next_offset.is_some_and(|n| n != next.base_offset) {
+            let bad = BadBatch {
+                position: segment.size(),
+                next_offset,
+                incomplete: true,
+                reason: format!("the segment ends there, the next begins at {}", next.base_offset),
+            };
+            return Err(damage(self.tp, segment, &bad));
+        }
+        self.cursor = Cursor {
+            offset: self.cursor.offset.max(next.base_offset),
+            place: Some(Place { segment: next.base_offset, position: 0 }),
+        };
+        self.scanner = Some((ended + 1, next.scan(next.start(), self.crc)?));
+        Ok(true)
+    }
+}
+
+pub(crate) fn damage(tp: &TopicPartition, segment: &Segment, bad: &BadBatch) -> Error {
+    Damage {
+        offset: bad.next_offset.unwrap_or(segment.base_offset),
+        path: segment.file().path().to_path_buf(),
+        position: bad.position,
+        reason: bad.reason.clone(),
+    }
+    .error(tp)
+}
