@@ -1,0 +1,200 @@
+//! Zigzag variable-length integers, as Kafka's records use them.
+//!
+//! Base-128 groups, least significant first, of the zigzag form, so that small numbers of either
+//! sign take one byte. At most 5 bytes for an `i32` and 10 for an `i64`.
+
+use super::error::Corruption;
+
+#[inline]
+pub(crate) fn zigzag(n: i64) -> u64 {
+    ((n << 1) ^ (n >> 63)).cast_unsigned()
+}
+
+#[inline]
+fn unzigzag32(z: u32) -> i32 {
+    (z >> 1).cast_signed() ^ -((z & 1).cast_signed())
+}
+
+#[inline]
+fn unzigzag64(z: u64) -> i64 {
+    (z >> 1).cast_signed() ^ -((z & 1).cast_signed())
+}
+
+/// How many bytes `n` takes, as an `i32` or as an `i64`: the two forms agree.
+#[inline]
+pub(crate) fn varint_len(n: i64) -> usize {
+    let bits = 64 - (zigzag(n) | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+/// A few bytes on the stack in which the small fields of a record are put together, so that the
+/// buffer grows by one copy and not byte by byte.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    bytes: [u8; Self::CAPACITY],
+    len: usize,
+}
+
+impl Scratch {
+    /// Record length, attributes, timestamp delta, offset delta and key length at their longest
+    /// take 26 bytes. No caller puts more together.
+    const CAPACITY: usize = 32;
+
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; Self::CAPACITY], len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn byte(&mut self, byte: u8) {
+        debug_assert!(self.len < Self::CAPACITY);
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    pub(crate) fn varint(&mut self, n: i64) {
+        let mut rest = zigzag(n);
+        while rest >= 0x80 {
+            self.byte((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.byte((rest & 0x7f) as u8);
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Reads an `i32` at `at`; answers it and the position behind it. Longer forms than needed are
+/// accepted, and bits of the fifth byte that do not fit drop out, both as in Kafka.
+///
+/// # Errors
+///
+/// `EndOfData`, or `VarintTooLong` when the fifth byte says that there is a sixth.
+#[inline]
+pub(crate) fn read_varint(data: &[u8], at: usize) -> Result<(i32, usize), Corruption> {
+    match data.get(at) {
+        Some(byte) if *byte < 0x80 => Ok((unzigzag32(u32::from(*byte)), at + 1)),
+        _ => read_varint_slow(data, at),
+    }
+}
+
+fn read_varint_slow(data: &[u8], at: usize) -> Result<(i32, usize), Corruption> {
+    let mut value = 0u32;
+    let mut position = at;
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = *data.get(position).ok_or(Corruption::EndOfData)?;
+        position += 1;
+        value |= u32::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok((unzigzag32(value), position));
+        }
+    }
+    Err(Corruption::VarintTooLong)
+}
+
+/// Reads an `i64` at `at`; answers it and the position behind it.
+///
+/// # Errors
+///
+/// `EndOfData`, or `VarintTooLong` when the tenth byte says that there is an eleventh.
+#[inline]
+pub(crate) fn read_varlong(data: &[u8], at: usize) -> Result<(i64, usize), Corruption> {
+    match data.get(at) {
+        Some(byte) if *byte < 0x80 => Ok((unzigzag64(u64::from(*byte)), at + 1)),
+        _ => read_varlong_slow(data, at),
+    }
+}
+
+fn read_varlong_slow(data: &[u8], at: usize) -> Result<(i64, usize), Corruption> {
+    let mut value = 0u64;
+    let mut position = at;
+    for shift in [0, 7, 14, 21, 28, 35, 42, 49, 56, 63] {
+        let byte = *data.get(position).ok_or(Corruption::EndOfData)?;
+        position += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok((unzigzag64(value), position));
+        }
+    }
+    Err(Corruption::VarintTooLong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(n: i64) -> Vec<u8> {
+        let mut scratch = Scratch::new();
+        scratch.varint(n);
+        scratch.as_slice().to_vec()
+    }
+
+    #[test]
+    fn the_table_of_the_format_holds_both_ways() {
+        let table: [(i32, &[u8]); 10] = [
+            (0, &[0x00]),
+            (-1, &[0x01]),
+            (1, &[0x02]),
+            (-2, &[0x03]),
+            (63, &[0x7e]),
+            (-64, &[0x7f]),
+            (64, &[0x80, 0x01]),
+            (300, &[0xd8, 0x04]),
+            (i32::MAX, &[0xfe, 0xff, 0xff, 0xff, 0x0f]),
+            (i32::MIN, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+        ];
+        for (n, bytes) in table {
+            assert_eq!(encode(i64::from(n)), bytes, "{n}");
+            assert_eq!(varint_len(i64::from(n)), bytes.len(), "{n}");
+            assert_eq!(read_varint(bytes, 0), Ok((n, bytes.len())), "{n}");
+            assert_eq!(read_varlong(bytes, 0), Ok((i64::from(n), bytes.len())), "{n}");
+        }
+    }
+
+    #[test]
+    fn every_length_round_trips() {
+        let mut numbers = vec![i64::MIN, i64::MAX];
+        for bit in 0..63 {
+            numbers.extend([1i64 << bit, (1i64 << bit) - 1, -(1i64 << bit), -(1i64 << bit) - 1]);
+        }
+        for n in numbers {
+            let bytes = encode(n);
+            assert_eq!(bytes.len(), varint_len(n), "{n}");
+            assert_eq!(read_varlong(&bytes, 0), Ok((n, bytes.len())), "{n}");
+            if let Ok(small) = i32::try_from(n) {
+                assert_eq!(read_varint(&bytes, 0), Ok((small, bytes.len())), "{n}");
+            }
+        }
+        assert_eq!(encode(i64::MIN).len(), 10);
+    }
+
+    #[test]
+    fn longer_forms_than_needed_are_accepted() {
+        assert_eq!(read_varint(&[0x80, 0x00], 0), Ok((0, 2)));
+        assert_eq!(read_varint(&[0x82, 0x80, 0x80, 0x80, 0x00], 0), Ok((1, 5)));
+        assert_eq!(read_varlong(&[0x81, 0x80, 0x00], 0), Ok((-1, 3)));
+        // Bits of the last byte that do not fit drop out, as in Java.
+        assert_eq!(read_varint(&[0xff, 0xff, 0xff, 0xff, 0x7f], 0), Ok((i32::MIN, 5)));
+        let mut long = [0xff; 10];
+        long[9] = 0x7f;
+        assert_eq!(read_varlong(&long, 0), Ok((i64::MIN, 10)));
+    }
+
+    #[test]
+    fn too_long_and_cut_forms_are_refused() {
+        assert_eq!(read_varint(&[0x80; 6], 0), Err(Corruption::VarintTooLong));
+        assert_eq!(read_varlong(&[0x80; 11], 0), Err(Corruption::VarintTooLong));
+        for cut in 0..5 {
+            assert_eq!(read_varint(&[0x80; 5][..cut], 0), Err(Corruption::EndOfData));
+            assert_eq!(read_varlong(&[0x80; 5][..cut], 0), Err(Corruption::EndOfData));
+        }
+        assert_eq!(read_varint(&[0], 1), Err(Corruption::EndOfData));
+        assert_eq!(read_varlong(&[0], usize::MAX), Err(Corruption::EndOfData));
+    }
+}

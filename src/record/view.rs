@@ -1,0 +1,324 @@
+//! One record, read in place.
+//!
+//! A record is a length and that many bytes: attributes, timestamp delta, offset delta, key, value,
+//! headers. Reading it checks all of it, headers included, so that nothing can fail afterwards.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::error::{Corruption, DecodeError};
+use super::header::BatchHeader;
+use super::varint::{read_varint, read_varlong};
+use crate::types::TimestampType;
+
+/// A record inside its batch's bytes. `Copy`, owns nothing.
+///
+/// ```
+/// use bytes::Bytes;
+/// use logreel::record::{BatchBuilder, Header, RecordBatch};
+/// let mut builder = BatchBuilder::new();
+/// builder.append(Some(5), Some(b"k"), None, &[Header::new("trace", "7")])?;
+/// let batch = RecordBatch::parse(Bytes::from(builder.seal()?.into_bytes()))?;
+/// let records = batch.records()?;
+/// let record = records.iter().next().ok_or(std::fmt::Error)?;
+/// assert_eq!((record.offset(), record.timestamp()), (0, Some(5)));
+/// assert_eq!((record.key(), record.value()), (Some(&b"k"[..]), None));
+/// let header = record.headers().next().ok_or(std::fmt::Error)?;
+/// assert_eq!((header.key(), header.value()), (&b"trace"[..], Some(&b"7"[..])));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct RecordView<'a> {
+    offset: i64,
+    timestamp: i64,
+    sequence: Option<i32>,
+    header_count: u32,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    /// The headers after their count, checked.
+    headers: &'a [u8],
+}
+
+impl<'a> RecordView<'a> {
+    /// Reads and checks the record that starts at `at` in `data`, the uncompressed records of the
+    /// batch with this header, and answers it with the position of the next. Allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the record; the position is one in `data`.
+    #[inline]
+    pub fn decode(
+        data: &'a [u8],
+        at: usize,
+        header: &BatchHeader,
+    ) -> Result<(Self, usize), DecodeError> {
+        let mut fields = Fields { data, at, base_offset: header.base_offset };
+        let length = fields.varint()?;
+        let (start, available) = (fields.at, fields.available());
+        let end = match usize::try_from(length) {
+            Ok(length) if length <= available => start + length,
+            _ => return Err(fields.fail(Corruption::RecordLength { length, available })),
+        };
+        // From here on the record's own end is the end of the data.
+        fields.data = data.get(..end).unwrap_or_default();
+
+        let _attributes = fields.byte()?;
+        let timestamp_delta = fields.varlong()?;
+        let delta = fields.varint()?;
+        let last = header.last_offset_delta;
+        if delta < 0 || delta > last {
+            return Err(fields.fail(Corruption::OffsetDelta { delta, last }));
+        }
+        let key = fields.nullable("key")?;
+        let value = fields.nullable("value")?;
+        let header_count = fields.header_count()?;
+        let headers_at = fields.at;
+        for _ in 0..header_count {
+            fields.header()?;
+        }
+        if fields.at != end {
+            let consumed = fields.at - start;
+            return Err(fields.fail(Corruption::RecordSize { length: end - start, consumed }));
+        }
+        let timestamp = match header.timestamp_type() {
+            // Hostile deltas may overflow; Java's arithmetic wraps, and so does ours.
+            TimestampType::CreateTime => header.base_timestamp.wrapping_add(timestamp_delta),
+            TimestampType::LogAppendTime => header.max_timestamp,
+        };
+        let record = Self {
+            offset: header.base_offset.saturating_add(i64::from(delta)),
+            timestamp,
+            sequence: header.sequence_at(delta),
+            header_count,
+            key,
+            value,
+            headers: data.get(headers_at..end).unwrap_or_default(),
+        };
+        Ok((record, end))
+    }
+
+    /// The record's offset.
+    #[must_use]
+    #[inline]
+    pub fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// The record's time in milliseconds since 1970: its own, or that of the append in a batch of
+    /// [`TimestampType::LogAppendTime`]. `None` when it has none (or, in bytes no Kafka client
+    /// writes, a negative one).
+    #[must_use]
+    #[inline]
+    pub fn timestamp(&self) -> Option<i64> {
+        (self.timestamp >= 0).then_some(self.timestamp)
+    }
+
+    /// The producer's sequence number of the record.
+    #[must_use]
+    pub fn sequence(&self) -> Option<i32> {
+        self.sequence
+    }
+
+    /// The key.
+    #[must_use]
+    #[inline]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.key
+    }
+
+    /// The value; `None` is a tombstone in a compacted topic.
+    #[must_use]
+    #[inline]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.value
+    }
+
+    /// How many headers there are.
+    #[must_use]
+    pub fn header_count(&self) -> usize {
+        self.header_count as usize
+    }
+
+    /// The headers in their order; keys may repeat.
+    #[must_use]
+    pub fn headers(&self) -> HeaderIter<'a> {
+        HeaderIter { data: self.headers, at: 0, left: self.header_count }
+    }
+
+    /// The headers as stored, without their count.
+    pub(crate) fn raw_headers(&self) -> (u32, &'a [u8]) {
+        (self.header_count, self.headers)
+    }
+}
+
+impl fmt::Debug for RecordView<'_> {
+    /// Prints lengths: payload does not belong into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordView")
+            .field("offset", &self.offset)
+            .field("timestamp", &self.timestamp())
+            .field("sequence", &self.sequence)
+            .field("key_len", &self.key.map(<[u8]>::len))
+            .field("value_len", &self.value.map(<[u8]>::len))
+            .field("header_count", &self.header_count)
+            .finish()
+    }
+}
+
+/// One header of a record, in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HeaderView<'a> {
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+impl<'a> HeaderView<'a> {
+    /// The key's bytes: UTF-8 in what Kafka's clients write, but nothing enforces it.
+    #[must_use]
+    pub fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
+    /// The key as text, with U+FFFD in place of what is not UTF-8, as Kafka's clients read it.
+    #[must_use]
+    pub fn key_lossy(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.key)
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.value
+    }
+}
+
+impl fmt::Debug for HeaderView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeaderView")
+            .field("key_len", &self.key.len())
+            .field("value_len", &self.value.map(<[u8]>::len))
+            .finish()
+    }
+}
+
+/// The headers of a record, see [`RecordView::headers`].
+#[derive(Clone, Debug)]
+pub struct HeaderIter<'a> {
+    data: &'a [u8],
+    at: usize,
+    left: u32,
+}
+
+impl<'a> Iterator for HeaderIter<'a> {
+    type Item = HeaderView<'a>;
+
+    fn next(&mut self) -> Option<HeaderView<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let mut fields = Fields { data: self.data, at: self.at, base_offset: 0 };
+        // Checked when the record was decoded; the iterator would end early otherwise.
+        let header = fields.header().ok()?;
+        self.at = fields.at;
+        Some(header)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for HeaderIter<'_> {}
+
+/// A place in the data that moves from field to field.
+struct Fields<'a> {
+    data: &'a [u8],
+    at: usize,
+    base_offset: i64,
+}
+
+impl<'a> Fields<'a> {
+    #[cold]
+    fn fail(&self, reason: Corruption) -> DecodeError {
+        DecodeError::new(reason, self.at, Some(self.base_offset))
+    }
+
+    #[inline]
+    fn available(&self) -> usize {
+        self.data.len().saturating_sub(self.at)
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Result<u8, DecodeError> {
+        match self.data.get(self.at) {
+            Some(byte) => {
+                self.at += 1;
+                Ok(*byte)
+            }
+            None => Err(self.fail(Corruption::EndOfData)),
+        }
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<i32, DecodeError> {
+        match read_varint(self.data, self.at) {
+            Ok((value, at)) => {
+                self.at = at;
+                Ok(value)
+            }
+            Err(reason) => Err(self.fail(reason)),
+        }
+    }
+
+    #[inline]
+    fn varlong(&mut self) -> Result<i64, DecodeError> {
+        match read_varlong(self.data, self.at) {
+            Ok((value, at)) => {
+                self.at = at;
+                Ok(value)
+            }
+            Err(reason) => Err(self.fail(reason)),
+        }
+    }
+
+    #[inline]
+    fn bytes(&mut self, field: &'static str, length: i32) -> Result<&'a [u8], DecodeError> {
+        let slice = usize::try_from(length)
+            .ok()
+            .and_then(|length| self.at.checked_add(length))
+            .and_then(|end| self.data.get(self.at..end));
+        match slice {
+            Some(slice) => {
+                self.at += slice.len();
+                Ok(slice)
+            }
+            None => {
+                let available = self.available();
+                Err(self.fail(Corruption::FieldLength { field, length, available }))
+            }
+        }
+    }
+
+    /// A length and its bytes. Any negative length is null, as in Kafka's reader.
+    #[inline]
+    fn nullable(&mut self, field: &'static str) -> Result<Option<&'a [u8]>, DecodeError> {
+        let length = self.varint()?;
+        if length < 0 { Ok(None) } else { self.bytes(field, length).map(Some) }
+    }
+
+    #[inline]
+    fn header_count(&mut self) -> Result<u32, DecodeError> {
+        let count = self.varint()?;
+        let available = self.available();
+        match u32::try_from(count) {
+            // Kafka's bound; it also keeps the loop over a hostile count short.
+            Ok(small) if small as usize <= available => Ok(small),
+            _ => Err(self.fail(Corruption::HeaderCount { count, available })),
+        }
+    }
+
+    fn header(&mut self) -> Result<HeaderView<'a>, DecodeError> {
+        let length = self.varint()?;
+        let key = self.bytes("header key", length)?;
+        let value = self.nullable("header value")?;
+        Ok(HeaderView { key, value })
+    }
+}
