@@ -5,7 +5,15 @@
 //! leave the directory. Writes go to a known offset, so that a write that failed halfway can be
 //! cut back; there is no append mode and no store through a map.
 
+// The seam.
 mod backend;
+
+// A directory on disk.
+mod paths;
+
+mod map;
+
+mod lock;
 
 pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
 
