@@ -15,6 +15,10 @@ mod map;
 
 mod lock;
 
+mod pool;
+
+mod disk;
+
 pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
 
 use std::fmt;
