@@ -19,6 +19,13 @@ mod pool;
 
 mod disk;
 
+// A directory in memory.
+mod content;
+
+mod tree;
+
+mod memory;
+
 pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
 
 use std::fmt;
