@@ -26,7 +26,11 @@ mod tree;
 
 mod memory;
 
+// What the floors above use.
+mod files;
+
 pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+pub(crate) use files::File;
 
 use std::fmt;
 use std::sync::Arc;
