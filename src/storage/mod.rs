@@ -5,9 +5,32 @@
 //! leave the directory. Writes go to a known offset, so that a write that failed halfway can be
 //! cut back; there is no append mode and no store through a map.
 
+// The seam.
 mod backend;
 
+// A directory on disk.
+mod paths;
+
+mod map;
+
+mod lock;
+
+mod pool;
+
+mod disk;
+
+// A directory in memory.
+mod content;
+
+mod tree;
+
+mod memory;
+
+// What the floors above use.
+mod files;
+
 pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+pub(crate) use files::File;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,194 @@
+//! A directory of the file system.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Storage;
+use super::backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+use super::lock::DirectoryLock;
+use super::map::map;
+use super::paths::Root;
+use super::pool::{Handle, OPEN_FILES_MAX, Pool};
+
+/// Reads up to this size believe the caller; above it the length of the file limits the buffer,
+/// so that a damaged length field cannot make us allocate more than there is to read.
+const TRUSTED_READ: usize = 64 * 1024;
+
+#[derive(Debug)]
+struct Disk {
+    root: Arc<Root>,
+    pool: Arc<Pool>,
+    mmap: bool,
+}
+
+impl Storage {
+    /// A directory on disk. It is made when a broker is opened on it, readable for its owner only.
+    #[must_use]
+    pub fn disk(dir: impl AsRef<Path>) -> Self {
+        Self::disk_with(dir.as_ref(), true)
+    }
+
+    /// A directory on disk, with or without mapping sealed files into memory.
+    pub(crate) fn disk_with(dir: &Path, mmap: bool) -> Self {
+        Self::disk_limited(dir, mmap, OPEN_FILES_MAX)
+    }
+
+    pub(super) fn disk_limited(dir: &Path, mmap: bool, open_files_max: usize) -> Self {
+        let root = Arc::new(Root::new(dir));
+        let pool = Pool::new(Arc::clone(&root), open_files_max);
+        Self::new(Arc::new(Disk { root, pool, mmap }))
+    }
+}
+
+impl Disk {
+    /// Where a file lies that may be renamed: it must not be a directory.
+    fn renamable(&self, path: &FilePath) -> io::Result<PathBuf> {
+        let full = self.root.resolve(path)?;
+        if fs::symlink_metadata(&full)?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(full)
+    }
+}
+
+impl Backend for Disk {
+    fn display_path(&self, path: &FilePath) -> PathBuf {
+        self.root.display(path)
+    }
+
+    fn root_path(&self) -> PathBuf {
+        self.root.path().to_path_buf()
+    }
+
+    fn create_root(&self) -> io::Result<()> {
+        self.root.create()
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn Lock>> {
+        Ok(Box::new(DirectoryLock::acquire(self.root.path())?))
+    }
+
+    fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>> {
+        Ok(Arc::new(DiskFile { handle: self.pool.open(path, open)?, mmap: self.mmap }))
+    }
+
+    fn list(&self, dir: Option<&FileName>) -> io::Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.root.directory(dir)?)? {
+            let entry = entry?;
+            let kind = match entry.file_type() {
+                Ok(kind) if kind.is_file() => EntryKind::File,
+                Ok(kind) if kind.is_dir() => EntryKind::Directory,
+                Ok(_) => EntryKind::Other,
+                // Removed since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            found.push((entry.file_name(), kind));
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let entry = |(name, kind): (std::ffi::OsString, _)| Entry {
+            name: name.to_str().and_then(FileName::new),
+            kind,
+        };
+        Ok(found.into_iter().map(entry).collect())
+    }
+
+    fn create_dir(&self, dir: &FileName) -> io::Result<()> {
+        self.root.create_dir(dir)
+    }
+
+    fn rename_dir(&self, from: &FileName, to: &FileName) -> io::Result<()> {
+        self.pool.rename_dir(from, to, || {
+            let old = self.root.directory(Some(from))?;
+            let new = self.root.child(Some(to));
+            // The system call would silently replace an empty directory.
+            match fs::symlink_metadata(&new) {
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(old, new),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn remove_dir(&self, dir: &FileName) -> io::Result<()> {
+        fs::remove_dir(self.root.directory(Some(dir))?)
+    }
+
+    fn rename(&self, dir: Option<&FileName>, from: &FileName, to: &FileName) -> io::Result<()> {
+        let from = FilePath { dir: dir.cloned(), name: from.clone() };
+        let to = FilePath { dir: dir.cloned(), name: to.clone() };
+        self.pool.rename(&from, &to, || fs::rename(self.renamable(&from)?, self.root.resolve(&to)?))
+    }
+
+    fn remove(&self, path: &FilePath) -> io::Result<()> {
+        self.pool.remove(path, || fs::remove_file(self.renamable(path)?))
+    }
+
+    fn sync_dir(&self, dir: Option<&FileName>) -> io::Result<()> {
+        self.root.sync_dir(dir)
+    }
+}
+
+#[derive(Debug)]
+struct DiskFile {
+    handle: Handle,
+    mmap: bool,
+}
+
+impl RawFile for DiskFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.handle.change(|file| file.write_at(bytes, offset))
+    }
+
+    fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let file = self.handle.file()?;
+        let mut want = len;
+        if len > TRUSTED_READ {
+            let there = file.metadata()?.len().saturating_sub(offset);
+            want = usize::try_from(there).map_or(len, |there| len.min(there));
+        }
+        let mut buffer = vec![0; want];
+        let mut got = 0;
+        while let Some(rest) = buffer.get_mut(got..).filter(|rest| !rest.is_empty()) {
+            let at = offset.checked_add(got as u64).ok_or(io::ErrorKind::InvalidInput)?;
+            match file.read_at(rest, at) {
+                Ok(0) => break,
+                Ok(more) => got += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        buffer.truncate(got);
+        Ok(Bytes::from(buffer))
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.handle.file()?.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.handle.change(|file| file.set_len(len))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.handle.sync()
+    }
+
+    fn map(&self) -> io::Result<Option<Bytes>> {
+        if !self.mmap {
+            return Ok(None);
+        }
+        map(&*self.handle.file()?).map(Some)
+    }
+
+    fn modified_millis(&self) -> io::Result<i64> {
+        let meta = self.handle.file()?.metadata()?;
+        Ok(meta.mtime().saturating_mul(1000).saturating_add(meta.mtime_nsec() / 1_000_000))
+    }
+}
