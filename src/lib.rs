@@ -3,6 +3,9 @@
 
 mod error;
 pub mod record;
+mod log;
+mod metrics;
+mod random;
 mod storage;
 mod time;
 mod types;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS};
 use super::config::TopicConfig;
@@ -82,7 +83,7 @@ impl Log {
             return Err(error);
         }
         self.prepare(&mut writer, &config)?;
-        let header = batch.header();
+        let header = *batch.header();
         if let Verdict::Duplicate(known) = producers(&mut writer).check(&header)? {
             return Ok(Appended {
                 base_offset: known.first_offset(),
@@ -98,7 +99,7 @@ impl Log {
         let segment = self.segment_for(&mut writer, &config, batch.bytes().len(), &header, last_offset)?;
         batch.assign(base_offset, Self::current_epoch(&writer));
         self.write(&segment, batch.bytes())?;
-        self.take_note(&mut writer, &segment, &batch.header(), None);
+        self.take_note(&mut writer, &segment, batch.header(), None);
         let sync_now = {
             writer.unflushed += i64::from(header.last_offset_delta()) + 1;
             writer.unflushed >= config.flush_messages
@@ -113,7 +114,7 @@ impl Log {
         if sync_now {
             self.sync_to(appended.end())?;
         } else if config.flush_ms < i64::MAX {
-            self.start_flush_timer();
+            self.start_flush_timer(config.flush_ms);
         }
         Ok(appended)
     }
@@ -136,13 +137,17 @@ impl Log {
         Ok(())
     }
 
-    fn start_flush_timer(&self) {
-        let mut since = self.dirty_since.lock();
-        if since.is_none() {
-            *since = Some(self.context.clock.monotonic());
-            drop(since);
-            self.context.attention.call();
+    fn start_flush_timer(&self, flush_ms: i64) {
+        if !self.flush_timer.swap(true, Ordering::AcqRel) {
+            let wait = Duration::from_millis(u64::try_from(flush_ms).unwrap_or(0));
+            let due = self.context.clock.monotonic().saturating_add(wait);
+            self.context.attention.ask(&self.tp, due);
         }
+    }
+
+    /// Has everything written so far synced soon, on a thread that has the time.
+    pub(crate) fn sync_later(&self) {
+        self.context.attention.ask(&self.tp, self.context.clock.monotonic());
     }
 
     /// Writes a batch behind the last one. A write that fails is cut back, so that nothing but
@@ -256,6 +261,10 @@ impl Log {
         {
             return Ok(Arc::clone(active));
         }
+        if segments.is_empty() && self.context.storage.list_if_exists(&self.dir)?.is_none() {
+            self.context.storage.create_dir(&self.dir)?;
+            self.context.storage.sync_dir(None)?;
+        }
         let epoch = Self::current_epoch(writer);
         let demand = Demand {
             crc: true,
@@ -279,7 +288,7 @@ impl Log {
             count(self.context.counters.rolls());
             self.write_snapshot(writer);
             // The old segment's bytes are synced by whoever comes first; nobody waits for it.
-            self.context.attention.call();
+            self.sync_later();
         }
         writer.first_timestamp = None;
         writer.active_since = self.context.clock.wall_millis();

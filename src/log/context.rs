@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -10,6 +11,7 @@ use crate::metrics::Counters;
 use crate::random::Random;
 use crate::storage::Storage;
 use crate::time::Clock;
+use crate::types::TopicPartition;
 
 /// How many sealed segments are mapped at a time. Linux allows 65 530 maps a process by default;
 /// a broker takes a small part of them.
@@ -25,7 +27,7 @@ pub(crate) struct LogContext {
     pub(crate) maps: Maps,
     /// Whether sealed segments are read through maps.
     pub(crate) mmap: bool,
-    /// Asks the background for attention: something is due that nobody waits for.
+    /// Asks for a sync that nobody waits for.
     pub(crate) attention: Attention,
 }
 
@@ -57,19 +59,22 @@ impl fmt::Debug for Maps {
     }
 }
 
-/// How a log tells the background threads that there is work. Set once by the broker.
+/// How a log asks for a sync that nobody waits for. Set once by the broker.
 #[derive(Default)]
-pub(crate) struct Attention(std::sync::OnceLock<Box<dyn Fn() + Send + Sync>>);
+pub(crate) struct Attention(std::sync::OnceLock<Ask>);
+
+/// Has a partition synced when the monotonic clock shows this.
+type Ask = Box<dyn Fn(&TopicPartition, Duration) + Send + Sync>;
 
 impl Attention {
-    pub(crate) fn set(&self, call: impl Fn() + Send + Sync + 'static) {
+    pub(crate) fn set(&self, ask: Ask) {
         // Only the broker that made the context sets it, once.
-        let _ = self.0.set(Box::new(call));
+        let _ = self.0.set(ask);
     }
 
-    pub(crate) fn call(&self) {
-        if let Some(call) = self.0.get() {
-            call();
+    pub(crate) fn ask(&self, tp: &TopicPartition, due: Duration) {
+        if let Some(ask) = self.0.get() {
+            ask(tp, due);
         }
     }
 }

@@ -78,12 +78,7 @@ impl Log {
 
     fn refresh_segments(&self, mut producers: Option<&mut ProducerStates>) -> Result<()> {
         let mut report = PartitionReport::new(self.tp.clone());
-        let listing = match Listing::read(&self.context.storage, &self.dir, &mut report) {
-            Ok(listing) => listing,
-            // The topic was deleted, or its directory is not there yet.
-            Err(error) if error.kind() == ErrorKind::Io => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let listing = Listing::read(&self.context.storage, &self.dir, &mut report)?;
         let newest = listing.logs.keys().next_back().copied();
         let mut segments = Vec::new();
         for base in listing.logs.keys().copied() {
@@ -121,7 +116,7 @@ impl Log {
         let demand = Demand { crc: true, continuous: self.continuous, epoch: None };
         let trust = Trust::Never;
         let context = &self.context;
-        let segment = Segment::existing(context, &self.dir, base, file, 0, trust, interval, demand);
+        let segment = Segment::existing(context, &self.dir, base, (file, 0), trust, interval, demand);
         segment.install(
             Rebuilt { index: IndexBuilder::new(base, interval), aborted: Vec::new() },
             true,

@@ -93,7 +93,8 @@ pub(crate) fn time_floor(bytes: &[u8], timestamp: i64) -> Option<TimeIndexEntry>
 
 /// Whether index files can belong to a segment of this size: whole entries, ascending, inside.
 pub(crate) fn plausible(offset: &[u8], time: &[u8], segment_size: u64) -> bool {
-    let whole = offset.len() % OFFSET_ENTRY_LEN == 0 && time.len() % TIME_ENTRY_LEN == 0;
+    let whole = offset.len().is_multiple_of(OFFSET_ENTRY_LEN)
+        && time.len().is_multiple_of(TIME_ENTRY_LEN);
     let offsets_ascend = OffsetIndexEntry::read_all(offset)
         .try_fold((-1, -1), |(last_offset, last_position), e| {
             (e.relative_offset > last_offset

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS, PARTITION_METADATA};
 use super::config::TopicConfig;
@@ -15,7 +16,7 @@ use super::replay::newest_snapshot;
 use super::report::{OnDamage, PartitionReport};
 use super::scan::{Demand, Stop};
 use super::segment::{Segment, Trust};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::{EntryKind, FileName, FilePath, Open, Storage};
 use crate::types::TopicPartition;
 
@@ -55,7 +56,8 @@ impl Listing {
         report: &mut PartitionReport,
     ) -> Result<Self> {
         let mut listing = Self::default();
-        for entry in storage.list(Some(dir))? {
+        // A directory that is missing is made at the first append.
+        for entry in storage.list_if_exists(dir)?.unwrap_or_default() {
             let Some(name) = entry.name else {
                 report.ignored.push("a name that is not UTF-8".to_owned());
                 continue;
@@ -209,7 +211,7 @@ impl Log {
                     (true, false, _) => Trust::Plausible,
                     _ => Trust::Never,
                 };
-                Arc::new(Segment::existing(context, &dir, *base, file, *len, trust, interval, demand))
+                Arc::new(Segment::existing(context, &dir, *base, (file, *len), trust, interval, demand))
             })
             .collect();
 
@@ -234,8 +236,36 @@ impl Log {
         report.clean = clean;
         opened.start = opened.start.min(opened.end);
         let log = Self::new(tp.clone(), dir, Arc::clone(context), config, opened);
+        // What a recovery rebuilt is worth writing down at the next close.
+        log.changed.store(!clean, Ordering::Relaxed);
         log.finish_open(clean, matching.is_some())?;
         Ok((log, report))
+    }
+
+    /// A partition whose files cannot be read now: it serves nothing, and nothing is changed.
+    pub(crate) fn unreadable(
+        tp: &TopicPartition,
+        context: &Arc<LogContext>,
+        config: Arc<TopicConfig>,
+        options: OpenOptions<'_>,
+        error: &Error,
+    ) -> Result<(Self, PartitionReport)> {
+        let dir = names::partition_dir(tp)?;
+        let start = options.log_start.unwrap_or(0);
+        let damage = Damage {
+            offset: start,
+            path: error.path().map_or_else(|| context.storage.dir_path(Some(&dir)), Into::into),
+            position: 0,
+            reason: error.to_string(),
+        };
+        let mut report = PartitionReport::new(tp.clone());
+        report.damaged = Some(damage.report());
+        let mut opened = opened(Vec::new(), Vec::new(), start);
+        opened.start = start;
+        opened.recovery_point = options.recovery_point;
+        opened.continuous = options.continuous;
+        opened.halt = Some(Halt::Damaged(damage));
+        Ok((Self::new(tp.clone(), dir, Arc::clone(context), config, opened), report))
     }
 
     fn finish_open(&self, clean: bool, matched: bool) -> Result<()> {
@@ -287,7 +317,7 @@ impl Unmanifested<'_> {
         let first = segments.first().map_or(0, |segment| segment.base_offset);
         let start = self.options.log_start.unwrap_or(first).max(first);
         let mut opened = if self.clean {
-            self.find_end(segments, epochs)?
+            self.find_end(segments, epochs, report)?
         } else {
             self.recover(segments, epochs, first, report)?
         };
@@ -307,19 +337,27 @@ impl Unmanifested<'_> {
             opened.end = start;
             opened.stable = start;
             if !self.clean && durable > start {
-                opened.halt = Some(Halt::Damaged(Damage {
+                let damage = Damage {
                     offset: start,
-                    path: self.context.storage.path_of_dir(self.dir),
+                    path: self.context.storage.dir_path(Some(self.dir)),
                     position: 0,
                     reason: format!("no segment is left, but it was durable up to {durable}"),
-                }));
+                };
+                report.damaged = Some(damage.report());
+                opened.recovery_point = durable;
+                opened.halt = Some(Halt::Damaged(damage));
             }
         }
         Ok(opened)
     }
 
     /// A directory that Kafka closed cleanly: the end is found from the last index entry.
-    fn find_end(&self, segments: Vec<Arc<Segment>>, epochs: Vec<EpochEntry>) -> Result<Opened> {
+    fn find_end(
+        &self,
+        segments: Vec<Arc<Segment>>,
+        epochs: Vec<EpochEntry>,
+        report: &mut PartitionReport,
+    ) -> Result<Opened> {
         let mut end = 0;
         if let Some(last) = segments.last() {
             end = last.base_offset;
@@ -333,6 +371,7 @@ impl Unmanifested<'_> {
                         let path = last.file().path().to_path_buf();
                         let (position, reason) = (bad.position, bad.reason);
                         let damage = Damage { offset: end, path, position, reason };
+                        report.damaged = Some(damage.report());
                         let mut opened = opened(segments, epochs, end);
                         opened.halt = Some(Halt::Damaged(damage));
                         return Ok(opened);
@@ -438,7 +477,7 @@ fn stale_snapshots(
     dir: &FileName,
     end: i64,
 ) -> Result<Vec<(SegmentFile, i64)>> {
-    let entries = storage.list(Some(dir))?;
+    let entries = storage.list_if_exists(dir)?.unwrap_or_default();
     let parsed = entries.iter().filter_map(|e| SegmentFile::parse(e.name.as_ref()?.as_str()));
     Ok(parsed.filter(|(kind, offset)| *kind == SegmentFile::Snapshot && *offset > end).collect())
 }

@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -15,6 +14,7 @@ use super::checkpoint::EpochEntry;
 use super::config::TopicConfig;
 use super::context::LogContext;
 use super::producers::ProducerStates;
+use super::report::DamageReport;
 use super::segment::Segment;
 use super::sync::GroupSync;
 use crate::error::{Error, ErrorCode, Result};
@@ -34,6 +34,15 @@ pub(crate) struct Damage {
 }
 
 impl Damage {
+    pub(crate) fn report(&self) -> DamageReport {
+        DamageReport {
+            offset: self.offset,
+            path: self.path.clone(),
+            position: self.position,
+            reason: self.reason.clone(),
+        }
+    }
+
     pub(crate) fn error(&self, tp: &TopicPartition) -> Error {
         Error::kafka(
             ErrorCode::CorruptMessage,
@@ -98,8 +107,8 @@ pub(crate) struct Log {
     /// Readers that wait for the end to move.
     pub(crate) readers: WaitQueue,
     halt: RwLock<Option<Halt>>,
-    /// When the oldest bytes past the recovery point were written; for `flush.ms`.
-    pub(crate) dirty_since: Mutex<Option<Duration>>,
+    /// A sync was asked for because of `flush.ms`.
+    pub(crate) flush_timer: AtomicBool,
     /// Offsets follow without gaps: we wrote all of it and nothing was ever compacted.
     pub(crate) continuous: bool,
     /// Something happened since the open that the next clean close must write down.
@@ -151,7 +160,7 @@ impl Log {
             sync: GroupSync::new(opened.recovery_point),
             readers: WaitQueue::new(),
             halt: RwLock::new(opened.halt),
-            dirty_since: Mutex::new(None),
+            flush_timer: AtomicBool::new(false),
             continuous: opened.continuous,
             changed: AtomicBool::new(false),
             context,
@@ -193,6 +202,10 @@ impl Log {
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
         Arc::clone(&self.config.read())
+    }
+
+    pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
+        *self.config.write() = config;
     }
 
     pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
@@ -279,7 +292,7 @@ impl Log {
     fn sync_now(&self) -> Result<i64> {
         // In this order: bytes below the end are in these segments, and a segment's file is marked
         // in the directory before bytes in it are published.
-        *self.dirty_since.lock() = None;
+        self.flush_timer.store(false, Ordering::Release);
         let end = self.end_offset();
         let segments = self.segments();
         let dir = self.sync.take_dir_mark();
@@ -300,6 +313,30 @@ impl Log {
                 Err(self.append_error().unwrap_or(error))
             }
         }
+    }
+
+    /// Ends the log for good: nothing is appended any more, everything is synced, and the derived
+    /// files are written so that the next open need not read the log. Answers whether the log may
+    /// be trusted as it is on disk.
+    pub(crate) fn close(&self) -> Result<bool> {
+        let stopped = {
+            // An append that has passed its check holds this lock until it is through.
+            let _writer = self.writer.lock();
+            let stopped = self.halt();
+            self.stop(Halt::Closed);
+            stopped
+        };
+        if stopped.is_some() {
+            return Ok(!matches!(stopped, Some(Halt::Poisoned(_) | Halt::Damaged(_))));
+        }
+        if self.changed.load(Ordering::Relaxed) {
+            self.sync_all()?;
+            for segment in self.segments().iter() {
+                segment.seal();
+            }
+            self.write_snapshot(&mut self.writer.lock());
+        }
+        Ok(true)
     }
 
     /// The segment that holds an offset, and its index in the list.

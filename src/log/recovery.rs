@@ -182,12 +182,7 @@ impl Recovery<'_> {
         if self.on_damage == OnDamage::Refuse {
             return Err(damage.error(&self.report.topic_partition));
         }
-        self.report.damaged = Some(super::report::DamageReport {
-            offset: damage.offset,
-            path: damage.path.clone(),
-            position,
-            reason: damage.reason.clone(),
-        });
+        self.report.damaged = Some(damage.report());
         self.damage = Some(damage);
         Ok(())
     }

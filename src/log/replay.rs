@@ -51,7 +51,8 @@ pub(crate) fn newest_snapshot(
     upto: i64,
 ) -> Result<Option<(i64, ProducerStates)>> {
     let mut offsets: Vec<i64> = storage
-        .list(Some(dir))?
+        .list_if_exists(dir)?
+        .unwrap_or_default()
         .iter()
         .filter_map(|entry| SegmentFile::parse(entry.name.as_ref()?.as_str()))
         .filter_map(|(kind, offset)| (kind == SegmentFile::Snapshot).then_some(offset))

@@ -50,7 +50,12 @@ enum Index {
     /// The active segment's, growing.
     Growing(IndexBuilder),
     /// A sealed segment's.
-    Loaded { offset: Bytes, time: Bytes },
+    Loaded {
+        offset: Bytes,
+        time: Bytes,
+        /// The files do not hold this yet.
+        unsaved: bool,
+    },
 }
 
 /// A segment of a partition's log.
@@ -124,8 +129,7 @@ impl Segment {
         context: &Arc<LogContext>,
         dir: &FileName,
         base_offset: i64,
-        file: File,
-        size: u64,
+        (file, size): (File, u64),
         trust: Trust,
         index_interval: u64,
         demand: Demand,
@@ -238,7 +242,9 @@ impl Segment {
             *index = Index::OnDisk(Trust::Never);
         }
         if let Index::OnDisk(trust) = *index {
-            let (offset, time) = match self.load(trust)? {
+            let loaded = self.load(trust)?;
+            let unsaved = loaded.is_none();
+            let (offset, time) = match loaded {
                 Some(files) => files,
                 None => {
                     let mut builder = self.scan_index()?;
@@ -248,11 +254,11 @@ impl Segment {
                     (bytes(builder.offset_bytes()), bytes(builder.time_bytes()))
                 }
             };
-            *index = Index::Loaded { offset, time };
+            *index = Index::Loaded { offset, time, unsaved };
         }
         Ok(match &*index {
             Index::Growing(builder) => look(builder.offset_bytes(), builder.time_bytes()),
-            Index::Loaded { offset, time } => look(offset, time),
+            Index::Loaded { offset, time, .. } => look(offset, time),
             Index::OnDisk(_) => look(&[], &[]),
         })
     }
@@ -306,7 +312,7 @@ impl Segment {
                 Some((offset, time)) => Some(self.resume(&offset, &time)),
                 None => Some(self.scan_index()?),
             },
-            Index::Loaded { offset, time } => Some(self.resume(offset, time)),
+            Index::Loaded { offset, time, .. } => Some(self.resume(offset, time)),
         };
         if let Some(builder) = builder {
             *index = Index::Growing(builder);
@@ -331,6 +337,7 @@ impl Segment {
             Index::Loaded {
                 offset: Bytes::copy_from_slice(builder.offset_bytes()),
                 time: Bytes::copy_from_slice(builder.time_bytes()),
+                unsaved: true,
             }
         };
         *self.index.lock() = index;
@@ -364,16 +371,21 @@ impl Segment {
             builder.finish();
             let offset = Bytes::copy_from_slice(builder.offset_bytes());
             let time = Bytes::copy_from_slice(builder.time_bytes());
-            self.write_derived(SegmentFile::OffsetIndex, &offset);
-            self.write_derived(SegmentFile::TimeIndex, &time);
-            *index = Index::Loaded { offset, time };
+            *index = Index::Loaded { offset, time, unsaved: true };
+        }
+        if let Index::Loaded { offset, time, unsaved } = &mut *index
+            && std::mem::take(unsaved)
+        {
+            self.write_derived(SegmentFile::OffsetIndex, offset);
+            self.write_derived(SegmentFile::TimeIndex, time);
+            match &*self.aborted.lock() {
+                Some(aborted) if !aborted.is_empty() => {
+                    self.write_derived(SegmentFile::TxnIndex, &transactions::encode(aborted));
+                }
+                _ => {}
+            }
         }
         drop(index);
-        if let Some(aborted) = &*self.aborted.lock()
-            && !aborted.is_empty()
-        {
-            self.write_derived(SegmentFile::TxnIndex, &transactions::encode(aborted));
-        }
         self.sealed.store(true, Ordering::Release);
     }
 
@@ -401,7 +413,7 @@ impl Segment {
                 crc32fast::hash(builder.offset_bytes()),
                 crc32fast::hash(builder.time_bytes()),
             ),
-            Index::Loaded { offset, time } => (crc32fast::hash(offset), crc32fast::hash(time)),
+            Index::Loaded { offset, time, .. } => (crc32fast::hash(offset), crc32fast::hash(time)),
         };
         let txn = match &*self.aborted.lock() {
             Some(aborted) if aborted.is_empty() => None,

@@ -87,6 +87,15 @@ impl Storage {
             .map_err(|e| Error::io(e, "remove directory", &self.dir_path(Some(dir))))
     }
 
+    /// What a directory holds; `None` when it does not exist.
+    pub(crate) fn list_if_exists(&self, dir: &FileName) -> Result<Option<Vec<Entry>>> {
+        match self.backend().list(Some(dir)) {
+            Ok(entries) => Ok(Some(entries)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(error, "list", &self.dir_path(Some(dir)))),
+        }
+    }
+
     /// Removes a directory with the files in it. What is neither a file nor has a proper name is
     /// not ours to remove, and the directory stays then.
     pub(crate) fn remove_tree(&self, dir: &FileName) -> Result<()> {

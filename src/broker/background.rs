@@ -1,0 +1,121 @@
+//! The broker's own thread, for what nobody waits for.
+//!
+//! `logreel-sender` runs lingering batches, syncs that were asked for and nobody waits for, and
+//! checkpoints. It starts at the first thing to do, sleeps until the next is due, and holds no
+//! broker open. With manual housekeeping or a mock clock it never starts: `run_due` does the same.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::time::Clock;
+use crate::types::TopicPartition;
+use crate::wait::Waiter;
+
+/// Something with work that becomes due: a producer with lingering batches.
+pub(crate) trait Duty: Send + Sync {
+    /// When something is due next.
+    fn next_due(&self) -> Option<Duration>;
+    /// Does what is due.
+    fn run_due(&self);
+    /// The broker is closing: does everything, due or not, and ends what cannot be done.
+    fn close(&self);
+}
+
+/// What the thread runs: the broker.
+pub(crate) trait Work: Send + Sync {
+    /// Does what is due and says when to come again.
+    fn run(&self) -> Option<Duration>;
+}
+
+/// The thread and what it is asked to do.
+#[derive(Debug)]
+pub(crate) struct Background {
+    enabled: bool,
+    clock: Clock,
+    waiter: Arc<Waiter>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    stopped: Arc<std::sync::atomic::AtomicBool>,
+    /// Partitions to sync, and when.
+    syncs: Mutex<BTreeMap<TopicPartition, Duration>>,
+}
+
+impl Background {
+    pub(crate) fn new(enabled: bool, clock: Clock) -> Self {
+        Self {
+            enabled,
+            clock,
+            waiter: Waiter::new(),
+            thread: Mutex::new(None),
+            stopped: Arc::default(),
+            syncs: Mutex::default(),
+        }
+    }
+
+    /// Asks for a partition to be synced at a time; the earliest wish counts.
+    pub(crate) fn ask_sync(&self, tp: &TopicPartition, due: Duration) {
+        let mut syncs = self.syncs.lock();
+        syncs.entry(tp.clone()).and_modify(|at| *at = due.min(*at)).or_insert(due);
+    }
+
+    /// Takes the partitions whose sync is due.
+    pub(crate) fn take_due_syncs(&self, now: Duration) -> Vec<TopicPartition> {
+        let mut syncs = self.syncs.lock();
+        let due: Vec<TopicPartition> =
+            syncs.iter().filter(|(_, at)| **at <= now).map(|(tp, _)| tp.clone()).collect();
+        for tp in &due {
+            syncs.remove(tp);
+        }
+        due
+    }
+
+    pub(crate) fn next_sync(&self) -> Option<Duration> {
+        self.syncs.lock().values().min().copied()
+    }
+
+    /// Wakes the thread, starting it the first time.
+    pub(crate) fn wake(&self, work: &Weak<dyn Work>) -> Result<()> {
+        use std::sync::atomic::Ordering;
+        if !self.enabled || self.stopped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut thread = self.thread.lock();
+        if thread.is_none() {
+            let (work, waiter) = (Weak::clone(work), Arc::clone(&self.waiter));
+            let (clock, stopped) = (self.clock.clone(), Arc::clone(&self.stopped));
+            let body = move || {
+                while !stopped.load(Ordering::Acquire) {
+                    let Some(work) = work.upgrade() else { return };
+                    let due = work.run();
+                    drop(work);
+                    waiter.park(&clock, due);
+                }
+            };
+            let started = thread::Builder::new().name("logreel-sender".to_owned()).spawn(body);
+            *thread = Some(started.map_err(|error| {
+                Error::new(crate::error::ErrorKind::Io, "cannot start a background thread")
+                    .because(error)
+            })?);
+        }
+        drop(thread);
+        self.waiter.signal();
+        Ok(())
+    }
+
+    /// Ends the thread and waits for it, unless this is that thread.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, std::sync::atomic::Ordering::Release);
+        self.waiter.signal();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            && thread.thread().id() != thread::current().id()
+        {
+            // It catches no panics of its own; there is nothing to hand on.
+            let _ = thread.join();
+        }
+    }
+}

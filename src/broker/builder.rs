@@ -1,0 +1,151 @@
+//! Opening a broker with other than the default settings.
+
+use std::path::Path;
+
+use super::config::{BrokerConfig, Housekeeping, Place};
+use super::handle::Broker;
+use super::open::check_exists;
+use super::shared::{Handle, Shared};
+use super::topics::NewTopic;
+use crate::error::{ErrorCode, Result};
+use crate::log::report::OnDamage;
+use crate::storage::Storage;
+use crate::time::Clock;
+
+/// Settings of a broker, checked once by [`open`](Self::open). Where nothing else is said it lives
+/// in memory.
+///
+/// ```
+/// use logreel::{Broker, Housekeeping, NewTopic};
+/// let broker = Broker::builder()
+///     .housekeeping(Housekeeping::Manual)
+///     .topic(NewTopic::new("orders").partitions(3))
+///     .set("auto.create.topics.enable", "false")
+///     .open()?;
+/// assert_eq!(broker.topic("orders")?.partition_count(), 3);
+/// # Ok::<(), logreel::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until it is opened"]
+pub struct BrokerBuilder {
+    config: BrokerConfig,
+    keys: Vec<(String, String)>,
+    topics: Vec<NewTopic>,
+}
+
+impl BrokerBuilder {
+    /// Keeps the files in this directory, which is made if it is missing.
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.config.place = Place::Dir(dir.as_ref().to_path_buf());
+        self
+    }
+
+    /// Keeps the files in this storage.
+    pub fn storage(mut self, storage: Storage) -> Self {
+        self.config.place = Place::Storage(storage);
+        self
+    }
+
+    /// Lives by this clock. Default: the system's. A mock clock implies manual housekeeping.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.config.clock = clock.into();
+        self
+    }
+
+    /// Who does what nobody waits for. Default: threads of the broker.
+    pub fn housekeeping(mut self, housekeeping: Housekeeping) -> Self {
+        self.config.housekeeping = housekeeping;
+        self
+    }
+
+    /// What to do with a partition that is damaged below its recovery point. Default: serve what
+    /// lies before the damage.
+    pub fn on_damage(mut self, policy: OnDamage) -> Self {
+        self.config.on_damage = policy;
+        self
+    }
+
+    /// Whether sealed segments are read through memory maps. Default: true. A map assumes that
+    /// nobody else cuts a sealed segment; if somebody does, or if the disk fails under it, reading
+    /// kills the process with SIGBUS. With `false` they are read with `pread`, and such failures
+    /// are errors.
+    pub fn mmap(mut self, map: bool) -> Self {
+        self.config.mmap = map;
+        self
+    }
+
+    /// Seeds the broker's randomness (topic and member ids, jitter), so that a run repeats.
+    /// Default: the system's; a fixed seed with a mock clock.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.config.seed = Some(seed);
+        self
+    }
+
+    /// Kafka: `auto.create.topics.enable`. Default: true.
+    pub fn auto_create_topics(mut self, enable: bool) -> Self {
+        self.config.auto_create_topics = enable;
+        self
+    }
+
+    /// Kafka: `num.partitions`, for topics that do not say. Default: 1. Limits: 1 to 100 000.
+    pub fn num_partitions(mut self, count: i32) -> Self {
+        self.config.num_partitions = count;
+        self
+    }
+
+    /// Kafka: `offsets.topic.num.partitions`, effective when the offsets topic is made. Default: 1
+    /// (Kafka: 50); at least 50 in a directory that Kafka wrote.
+    pub fn offsets_topic_partitions(mut self, count: i32) -> Self {
+        self.config.offsets_partitions = Some(count);
+        self
+    }
+
+    /// Makes this topic at the open, unless it exists.
+    pub fn topic(mut self, topic: impl Into<NewTopic>) -> Self {
+        self.topics.push(topic.into());
+        self
+    }
+
+    /// Sets a key by its Kafka name. An unknown key fails the open.
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.keys.push((key.into(), value.into()));
+        self
+    }
+
+    /// Opens the broker: takes the directory's lock and recovers what was not closed cleanly.
+    /// Blocks for as long as recovery reads, which is the bytes past the recovery point.
+    ///
+    /// # Errors
+    ///
+    /// `DirectoryLocked` when another process, a Kafka broker or another broker of this process
+    /// holds the directory; `InvalidDirectory` when it is none or was written by a newer release;
+    /// `CORRUPT_MESSAGE` for damage with [`OnDamage::Refuse`]; `INVALID_CONFIG` for a setting that
+    /// is not accepted; I/O errors with the path.
+    pub fn open(self) -> Result<Broker> {
+        let mut config = self.config;
+        for (key, value) in &self.keys {
+            config.set(key, value)?;
+        }
+        let broker = Broker::new(Handle::new(Shared::open(config)?));
+        for topic in self.topics {
+            match broker.create_topic(topic) {
+                Err(error) if error.code() != Some(ErrorCode::TopicAlreadyExists) => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        Ok(broker)
+    }
+
+    /// Opens a directory without writing a byte to it and without its lock, beside the process
+    /// that owns it. See [`Broker::open_read_only`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidDirectory` when it does not exist or is none; I/O errors with the path.
+    pub fn open_read_only(self) -> Result<Broker> {
+        check_exists(&self.config.storage())?;
+        Ok(Broker::new(Handle::new(Shared::open_read_only(self.config)?)))
+    }
+}

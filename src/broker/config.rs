@@ -1,0 +1,139 @@
+//! How a broker is opened: where, by which clock, with whose threads.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::log::report::OnDamage;
+use crate::storage::Storage;
+use crate::time::Clock;
+
+/// Kafka asks for at least one partition; this many are plenty for one process.
+pub(crate) const PARTITIONS_MAX: i32 = 100_000;
+
+/// Who does what nobody waits for: lingering batches, background syncs, checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Housekeeping {
+    /// Threads of the broker, started when first needed, at most two.
+    #[default]
+    Threads,
+    /// You, by calling [`Broker::run_due`](crate::Broker::run_due). The broker starts no thread.
+    /// This is what a mock clock implies.
+    Manual,
+}
+
+/// The settings of a broker.
+#[derive(Clone, Debug)]
+pub(crate) struct BrokerConfig {
+    pub(crate) place: Place,
+    pub(crate) clock: Clock,
+    pub(crate) housekeeping: Housekeeping,
+    pub(crate) on_damage: OnDamage,
+    pub(crate) mmap: bool,
+    pub(crate) seed: Option<u64>,
+    pub(crate) auto_create_topics: bool,
+    pub(crate) num_partitions: i32,
+    /// `None` until set: one in a directory of ours, at least Kafka's 50 in an adopted one.
+    pub(crate) offsets_partitions: Option<i32>,
+}
+
+/// Where a broker keeps its files.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Memory,
+    Dir(PathBuf),
+    Storage(Storage),
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            place: Place::Memory,
+            clock: Clock::system(),
+            housekeeping: Housekeeping::Threads,
+            on_damage: OnDamage::Serve,
+            mmap: true,
+            seed: None,
+            auto_create_topics: true,
+            num_partitions: 1,
+            offsets_partitions: None,
+        }
+    }
+}
+
+impl BrokerConfig {
+    pub(crate) fn storage(&self) -> Storage {
+        match &self.place {
+            Place::Memory => Storage::memory(),
+            Place::Dir(dir) => Storage::disk(dir),
+            Place::Storage(storage) => storage.clone(),
+        }
+    }
+
+    /// Sets a key by its Kafka name.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let boolean = || match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(Error::invalid_config(key, value, "true or false is needed")),
+        };
+        let partitions = || match value.parse::<i32>() {
+            Ok(count) if (1..=PARTITIONS_MAX).contains(&count) => Ok(count),
+            _ => {
+                let reason = format!("a whole number from 1 to {PARTITIONS_MAX} is needed");
+                Err(Error::invalid_config(key, value, &reason))
+            }
+        };
+        match key {
+            "auto.create.topics.enable" => self.auto_create_topics = boolean()?,
+            "num.partitions" => self.num_partitions = partitions()?,
+            "offsets.topic.num.partitions" => self.offsets_partitions = Some(partitions()?),
+            _ => return Err(Error::invalid_config(key, value, "brokers have no such key")),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let counts = [
+            ("num.partitions", Some(self.num_partitions)),
+            ("offsets.topic.num.partitions", self.offsets_partitions),
+        ];
+        for (key, count) in counts {
+            if let Some(count) = count
+                && !(1..=PARTITIONS_MAX).contains(&count)
+            {
+                let reason = format!("a whole number from 1 to {PARTITIONS_MAX} is needed");
+                return Err(Error::invalid_config(key, &count.to_string(), &reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the broker may start threads.
+    pub(crate) fn has_threads(&self) -> bool {
+        self.housekeeping == Housekeeping::Threads && !self.clock.is_mock()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_checked_once_by_name() {
+        let mut config = BrokerConfig::default();
+        assert!(config.set("num.partitions", "3").is_ok());
+        assert_eq!(config.num_partitions, 3);
+        for (key, value) in [
+            ("num.partitions", "0"),
+            ("num.partitions", "100001"),
+            ("num.partitions", "x"),
+            ("auto.create.topics.enable", "yes"),
+            ("log.dirs", "/d"),
+        ] {
+            assert!(config.set(key, value).is_err(), "{key}={value}");
+        }
+        config.num_partitions = 0;
+        assert!(config.check().is_err());
+    }
+}

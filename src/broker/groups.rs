@@ -1,0 +1,140 @@
+//! The groups of a broker, as the records of `__consumer_offsets` tell them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::coordinator::{CommitValue, Group, GroupValue, OffsetsKey, group_partition};
+use crate::error::{Error, ErrorCode, Result};
+use crate::log::{Cursor, Log, ReadOptions};
+use crate::record::{ControlRecord, RecordBatch};
+use crate::types::IsolationLevel;
+
+/// How much of the offsets topic is read at a time when it is loaded.
+const LOAD_BYTES: usize = 1024 * 1024;
+
+/// All groups, once they are loaded.
+#[derive(Debug, Default)]
+pub(super) struct Groups(pub(super) Mutex<Option<Loaded>>);
+
+/// A group and the partition of the offsets topic it is kept in.
+pub(super) type Placed = (String, i32);
+
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// A group may be found in several partitions of a directory that another broker wrote.
+    pub(super) groups: BTreeMap<Placed, Group>,
+    /// Partitions of the offsets topic that cannot be read to their end: the groups there are
+    /// unknown, not empty.
+    broken: BTreeMap<i32, Error>,
+    /// Up to where each partition was read, so that a read-only broker can follow.
+    cursors: BTreeMap<i32, Cursor>,
+    partitions: i32,
+}
+
+impl Loaded {
+    /// Reads what came to the offsets topic since the last look.
+    pub(super) fn follow(&mut self, logs: &[Arc<Log>]) {
+        self.partitions = i32::try_from(logs.len()).unwrap_or(i32::MAX);
+        for (number, log) in (0..).zip(logs) {
+            match self.follow_partition(number, log) {
+                Ok(()) => self.broken.remove(&number),
+                Err(error) => self.broken.insert(number, error),
+            };
+        }
+    }
+
+    fn follow_partition(&mut self, number: i32, log: &Log) -> Result<()> {
+        let options = ReadOptions {
+            max_bytes: LOAD_BYTES,
+            crc: true,
+            isolation: IsolationLevel::ReadUncommitted,
+            control: true,
+        };
+        let start = log.start_offset();
+        let mut cursor = self.cursors.get(&number).cloned().unwrap_or(Cursor::new(start));
+        loop {
+            let before = cursor.offset();
+            let batches = log.read(&mut cursor, options)?;
+            if batches.is_empty() && cursor.offset() == before {
+                return Ok(());
+            }
+            for batch in &batches {
+                self.replay(number, batch).map_err(|error| error.on(&log.tp))?;
+            }
+            self.cursors.insert(number, cursor.clone());
+        }
+    }
+
+    fn replay(&mut self, partition: i32, batch: &RecordBatch) -> Result<()> {
+        let header = batch.header();
+        let records = batch.records()?;
+        let transaction = header.producer_id().filter(|_| header.is_transactional());
+        for record in records.iter() {
+            let Some(key) = record.key() else { continue };
+            if header.is_control() {
+                let marker = ControlRecord::parse(key, record.value())?;
+                let commit = match marker {
+                    ControlRecord::Commit { .. } => true,
+                    ControlRecord::Abort { .. } => false,
+                    _ => continue,
+                };
+                for ((_, at), group) in &mut self.groups {
+                    if *at == partition
+                        && let Some(producer) = transaction
+                    {
+                        group.end_transaction(producer, commit);
+                    }
+                }
+                continue;
+            }
+            match OffsetsKey::decode(key) {
+                Some(OffsetsKey::Commit { group, tp }) => {
+                    let value = record.value().and_then(CommitValue::decode);
+                    let group = self.groups.entry((group, partition)).or_default();
+                    group.replay_commit(tp, value, transaction);
+                }
+                Some(OffsetsKey::Group { group }) => {
+                    match record.value().and_then(GroupValue::decode) {
+                        Some(value) => {
+                            let group = self.groups.entry((group, partition)).or_default();
+                            group.replay_group(&value);
+                        }
+                        None => self.forget_group(&group, partition),
+                    }
+                }
+                // Newer protocols; keys that are no keys.
+                Some(OffsetsKey::Other(_)) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A group's tombstone: its offsets have tombstones of their own.
+    fn forget_group(&mut self, group: &str, partition: i32) {
+        let key = (group.to_owned(), partition);
+        if self.groups.get(&key).is_some_and(|group| group.offsets().next().is_none()) {
+            self.groups.remove(&key);
+        }
+    }
+
+    /// The partition a group is kept in: where its hash says, unless it was only found elsewhere;
+    /// then where its newest commit is.
+    pub(super) fn place(&self, group: &str) -> Result<Placed> {
+        let home = (group.to_owned(), group_partition(group, self.partitions));
+        if let Some(error) = self.broken.get(&home.1) {
+            return Err(Error::kafka(
+                ErrorCode::CoordinatorNotAvailable,
+                format!("the state of group {group} cannot be read"),
+            )
+            .because(error.clone()));
+        }
+        if self.groups.contains_key(&home) {
+            return Ok(home);
+        }
+        let elsewhere = self.groups.iter().filter(|((name, _), _)| name == group);
+        let newest = elsewhere.max_by_key(|(_, state)| state.newest_commit());
+        Ok(newest.map_or(home, |(placed, _)| placed.clone()))
+    }
+}

@@ -1,0 +1,218 @@
+//! The handle everything else is made from.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::builder::BrokerBuilder;
+use super::report::RecoveryReport;
+use super::shared::{Handle, Shared};
+use super::topic::Topic;
+use super::topics::NewTopic;
+use crate::error::{Error, Result};
+use crate::types::{Offsets, TopicPartition};
+
+/// A directory of topics, open in this process. Cheap to clone, shared between threads.
+///
+/// The directory stays open until [`close`](Self::close), or until the last `Broker`, `Topic`,
+/// `Partition`, `Producer` and `Consumer` made from it is gone; that does the same and swallows
+/// errors.
+///
+/// ```
+/// use std::time::Duration;
+/// use logreel::{Broker, NewTopic, OffsetReset, ProducerRecord};
+///
+/// let broker = Broker::in_memory();                       // or Broker::open("./data")?
+/// broker.create_topic(NewTopic::new("orders").partitions(3))?;
+///
+/// let producer = broker.producer().build()?;
+/// let order = ProducerRecord::to("orders").key("customer-7").value("new order");
+/// let placed = producer.send(order).wait()?;
+/// assert_eq!(placed.offset(), Some(0));
+///
+/// let consumer =
+///     broker.consumer().group_id("billing").auto_offset_reset(OffsetReset::Earliest).build()?;
+/// consumer.subscribe(["orders"])?;
+/// for record in &consumer.poll(Duration::from_secs(1))? {
+///     assert_eq!(record.value(), Some(&b"new order"[..]));
+/// }
+/// consumer.commit()?;
+/// # Ok::<(), logreel::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Broker {
+    handle: Handle,
+}
+
+impl Broker {
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// Opens a directory, making it if it is missing. Takes its lock, recovers what was not closed
+    /// cleanly, and adopts topics that a Kafka broker wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`BrokerBuilder::open`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().dir(dir).open()
+    }
+
+    /// A broker whose files live in memory and go with it: no file, no thread until one is needed.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let opened = Self::builder().open();
+        // New memory has nothing to refuse.
+        opened.unwrap_or_else(|error| Self::never(&error))
+    }
+
+    #[cold]
+    #[expect(clippy::panic, reason = "memory that was just made cannot fail to open")]
+    fn never(error: &Error) -> Self {
+        panic!("{error}")
+    }
+
+    /// Opens a directory without writing a byte to it, beside the process that may own it. Only
+    /// whole sound batches are served; what the owner appends is seen as it comes. Consumers may
+    /// `assign`; joining groups, committing and appending fail.
+    ///
+    /// # Errors
+    ///
+    /// As [`BrokerBuilder::open_read_only`].
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().dir(dir).open_read_only()
+    }
+
+    /// Other than default settings.
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
+    }
+
+    /// Makes a topic. Durable on return.
+    ///
+    /// # Errors
+    ///
+    /// `TOPIC_ALREADY_EXISTS`; `INVALID_TOPIC_EXCEPTION` for a name outside Kafka's rules or one
+    /// that differs from an existing one only by `.` and `_`; `INVALID_PARTITIONS`,
+    /// `INVALID_REPLICATION_FACTOR`, `INVALID_CONFIG`; I/O errors.
+    pub fn create_topic(&self, topic: impl Into<NewTopic>) -> Result<Topic> {
+        let state = self.handle.create_topic(&topic.into())?;
+        Ok(Topic::new(self.handle.clone(), state))
+    }
+
+    /// A topic by name.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_TOPIC_OR_PARTITION` when it does not exist.
+    pub fn topic(&self, name: &str) -> Result<Topic> {
+        self.handle.check_open()?;
+        self.refresh()?;
+        let state = self.handle.topic(name).ok_or_else(|| Error::unknown_topic(name))?;
+        Ok(Topic::new(self.handle.clone(), state))
+    }
+
+    /// All topics, the coordinators' own included, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// When the broker is closed, or a read-only directory cannot be read.
+    pub fn topics(&self) -> Result<Vec<Topic>> {
+        self.handle.check_open()?;
+        self.refresh()?;
+        let topics = self.handle.topics.read();
+        Ok(topics.values().map(|t| Topic::new(self.handle.clone(), t.clone())).collect())
+    }
+
+    fn refresh(&self) -> Result<()> {
+        if self.handle.read_only { self.handle.refresh_topics() } else { Ok(()) }
+    }
+
+    /// Adds partitions to a topic until it has `total`. Keys map to other partitions from then on;
+    /// records stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARTITIONS` unless `total` is more than there are; `UNKNOWN_TOPIC_OR_PARTITION`.
+    pub fn create_partitions(&self, topic: &str, total: i32) -> Result<()> {
+        self.handle.create_partitions(topic, total)
+    }
+
+    /// Deletes a topic with its records. Batches that readers hold stay valid.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_TOPIC_EXCEPTION` for the coordinators' own topics.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.handle.delete_topic(name)
+    }
+
+    /// The names of the groups that have committed offsets or members.
+    ///
+    /// # Errors
+    ///
+    /// `COORDINATOR_NOT_AVAILABLE` when the offsets topic is damaged.
+    pub fn groups(&self) -> Result<Vec<String>> {
+        self.handle.group_names()
+    }
+
+    /// What a group has committed.
+    ///
+    /// # Errors
+    ///
+    /// `COORDINATOR_NOT_AVAILABLE` when the group's part of the offsets topic is damaged.
+    pub fn committed_offsets(&self, group: &str) -> Result<Offsets> {
+        self.handle.all_committed(group)
+    }
+
+    /// What the open found and did.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.handle.report
+    }
+
+    /// Does everything that is due, on this thread, and says when to call again: for
+    /// [`Housekeeping::Manual`](crate::Housekeeping::Manual). `None` when nothing is planned.
+    pub fn run_due(&self) -> Option<Duration> {
+        self.handle.run_due();
+        let now = self.handle.context.clock.monotonic();
+        self.handle.next_due().map(|due| due.saturating_sub(now))
+    }
+
+    /// Closes the broker for all its handles: open batches are written, everything is synced, what
+    /// the next open needs is written down, threads are joined (unless called on one of them), and
+    /// the directory is unlocked. Later calls on any handle answer `Closed`.
+    ///
+    /// # Errors
+    ///
+    /// What could not be made durable. The directory is unlocked all the same.
+    pub fn close(self) -> Result<()> {
+        self.handle.close()
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Whether the broker was opened read-only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.handle.read_only
+    }
+
+    /// The partition with this name.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_TOPIC_OR_PARTITION`.
+    pub fn partition(&self, tp: &TopicPartition) -> Result<super::partition::Partition> {
+        self.topic(tp.topic())?.partition(tp.partition())
+    }
+}
+
+impl Shared {
+    /// The moment that `timeout` from now is over.
+    pub(crate) fn deadline(&self, timeout: Duration) -> Option<Duration> {
+        self.context.clock.deadline(timeout)
+    }
+}

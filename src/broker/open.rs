@@ -1,0 +1,454 @@
+//! Opening a directory: ours, a Kafka broker's, or a new one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::background::{Background, Work};
+use super::catalog::{Catalog, Loaded, TopicEntry, TopicOrigin};
+use super::config::BrokerConfig;
+use super::groups::Groups;
+use super::report::RecoveryReport;
+use super::shared::Shared;
+use super::topic_state::TopicState;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::checkpoint::{
+    self, LOG_STARTS, PARTITION_METADATA, PartitionOffsets, RECOVERY_POINTS,
+};
+use crate::log::context::{Attention, Maps};
+use crate::log::manifest::{self, CLEAN_MARKER, MANIFEST, Manifest};
+use crate::log::names::{self, CLUSTER_METADATA, CONSUMER_OFFSETS, SegmentFile};
+use crate::log::report::PartitionReport;
+use crate::log::{Log, LogContext, OpenOptions, TopicConfig};
+use crate::metrics::Counters;
+use crate::random::Random;
+use crate::storage::{EntryKind, FileName, Storage};
+use crate::types::{TopicId, TopicPartition};
+use crate::wait::WaitQueue;
+
+/// Kafka's default; a group's partition is its hash modulo this.
+const ADOPTED_OFFSETS_PARTITIONS_MIN: i32 = 50;
+/// With a mock clock every run repeats.
+const FIXED_SEED: u64 = 0x6c6f_6772_6565_6c00;
+
+/// What lies in the directory, before anything is changed.
+struct Found {
+    catalog: Loaded,
+    clean: bool,
+    manifest: Option<Manifest>,
+    recovery_points: PartitionOffsets,
+    log_starts: PartitionOffsets,
+    /// Partition directories by topic.
+    partitions: BTreeMap<String, BTreeSet<i32>>,
+    /// Directories of topics that were being deleted.
+    deleted: Vec<FileName>,
+}
+
+impl Shared {
+    pub(crate) fn open(config: BrokerConfig) -> Result<Arc<Self>> {
+        config.check()?;
+        let storage = config.storage();
+        storage.create_root()?;
+        let lock = storage.lock()?;
+        let mut report = RecoveryReport::default();
+        let found = look(&storage, &mut report)?;
+        let fresh = is_fresh(&found);
+        report.clean = found.clean || fresh;
+
+        // Nothing may be written while the marker stands; and without it the manifest says nothing.
+        let root = |name| checkpoint::path(None, name);
+        let marked = storage.remove_if_exists(&root(CLEAN_MARKER))?;
+        let listed = storage.remove_if_exists(&root(MANIFEST))?;
+        if marked || listed {
+            storage.sync_dir(None)?;
+        }
+
+        let context = Arc::new(new_context(&config, storage));
+        let (catalog, changed) = settle_catalog(&context, &config, &found, &mut report)?;
+        if changed {
+            catalog.store(&context.storage)?;
+        }
+        let mut topics = BTreeMap::new();
+        for (name, entry) in &catalog.topics {
+            let topic = open_topic(&context, &config, &found, name, entry, &mut report)?;
+            topics.insert(Arc::clone(name), Arc::new(topic));
+        }
+        let shared = assemble(config, context, report, catalog, topics, Some(lock), false);
+        if !shared.report.clean {
+            shared.write_checkpoints()?;
+        }
+        Ok(shared)
+    }
+
+    /// Opens without writing a byte or taking the lock, beside whoever owns the directory.
+    pub(crate) fn open_read_only(mut config: BrokerConfig) -> Result<Arc<Self>> {
+        config.check()?;
+        // The owner may cut a file at any time, so nothing is mapped.
+        config.mmap = false;
+        config.auto_create_topics = false;
+        let storage = config.storage();
+        let mut report = RecoveryReport { clean: true, ..RecoveryReport::default() };
+        let context = Arc::new(new_context(&config, storage));
+        let (catalog, topics) = read_topics(&context, &BTreeMap::new(), &mut report)?;
+        Ok(assemble(config, context, report, catalog, topics, None, true))
+    }
+
+    /// Looks for new topics and partitions of a directory that another process writes.
+    pub(crate) fn refresh_topics(&self) -> Result<()> {
+        let known = self.topics.read().clone();
+        let (catalog, topics) =
+            read_topics(&self.context, &known, &mut RecoveryReport::default())?;
+        let more = topics.len() != known.len();
+        *self.catalog.lock() = catalog;
+        *self.topics.write() = topics;
+        if more {
+            self.topics_changed.wake_all();
+        }
+        Ok(())
+    }
+}
+
+type Topics = BTreeMap<Arc<str>, Arc<TopicState>>;
+
+fn new_context(config: &BrokerConfig, storage: Storage) -> LogContext {
+    let random = match config.seed {
+        Some(seed) => Random::seeded(seed),
+        None if config.clock.is_mock() => Random::seeded(FIXED_SEED),
+        None => Random::from_system(),
+    };
+    LogContext {
+        storage,
+        clock: config.clock.clone(),
+        random,
+        counters: Counters::default(),
+        maps: Maps::default(),
+        mmap: config.mmap,
+        attention: Attention::default(),
+    }
+}
+
+fn assemble(
+    config: BrokerConfig,
+    context: Arc<LogContext>,
+    report: RecoveryReport,
+    catalog: Catalog,
+    topics: Topics,
+    lock: Option<Box<dyn crate::storage::Lock>>,
+    read_only: bool,
+) -> Arc<Shared> {
+    let shared = Arc::new_cyclic(|this: &Weak<Shared>| Shared {
+        background: Background::new(config.has_threads() && !read_only, config.clock.clone()),
+        config,
+        context,
+        read_only,
+        report,
+        catalog: Mutex::new(catalog),
+        topics: RwLock::new(topics),
+        topics_changed: WaitQueue::new(),
+        groups: Groups::default(),
+        lock: Mutex::new(lock),
+        duties: Mutex::default(),
+        checkpoint_due: Mutex::new(None),
+        closed: AtomicBool::new(false),
+        handles: AtomicUsize::new(0),
+        this: Weak::clone(this),
+    });
+    let this = Arc::downgrade(&shared);
+    shared.context.attention.set(Box::new(move |tp, due| {
+        if let Some(shared) = this.upgrade() {
+            shared.background.ask_sync(tp, due);
+            let work: Weak<dyn Work> = shared.this.clone();
+            // Without the thread the sync is done by whoever waits, or by the close.
+            let _ = shared.background.wake(&work);
+        }
+    }));
+    #[cfg(feature = "testing")]
+    {
+        let timers: Weak<dyn crate::time::Timers> = shared.this.clone();
+        shared.context.clock.attach(timers);
+    }
+    shared
+}
+
+fn look(storage: &Storage, report: &mut RecoveryReport) -> Result<Found> {
+    let mut found = Found {
+        catalog: Catalog::load(storage)?,
+        clean: false,
+        manifest: None,
+        recovery_points: PartitionOffsets::new(),
+        log_starts: PartitionOffsets::new(),
+        partitions: BTreeMap::new(),
+        deleted: Vec::new(),
+    };
+    for entry in storage.list(None)? {
+        let Some(name) = entry.name else {
+            report.ignored.push("a name that is not UTF-8".to_owned());
+            continue;
+        };
+        match (entry.kind, names::parse_partition_dir(name.as_str())) {
+            (EntryKind::Directory, Some(tp)) if tp.topic() == CLUSTER_METADATA => {}
+            (EntryKind::Directory, Some(tp)) => {
+                let numbers = found.partitions.entry(tp.topic().to_owned()).or_default();
+                numbers.insert(tp.partition());
+            }
+            (EntryKind::Directory, None) if names::is_deleted_dir(name.as_str()) => {
+                found.deleted.push(name);
+            }
+            (EntryKind::File, None) if name.as_str() == CLEAN_MARKER => found.clean = true,
+            (EntryKind::File, _) => {}
+            _ => report.ignored.push(name.as_str().to_owned()),
+        }
+    }
+    let mut offsets = |name: &str| -> Result<PartitionOffsets> {
+        Ok(match checkpoint::read(storage, None, name, checkpoint::parse_offsets)? {
+            Some(Ok(offsets)) => offsets,
+            Some(Err(_)) => {
+                report.repaired.push(format!("{name} was damaged and is ignored"));
+                PartitionOffsets::new()
+            }
+            None => PartitionOffsets::new(),
+        })
+    };
+    found.recovery_points = offsets(RECOVERY_POINTS)?;
+    found.log_starts = offsets(LOG_STARTS)?;
+    match manifest::read(storage)? {
+        Some(Ok(manifest)) => found.manifest = Some(manifest),
+        Some(Err(_)) => {
+            report.repaired.push(format!("{MANIFEST} was damaged: every log is recovered"));
+            found.clean = false;
+        }
+        None => {}
+    }
+    Ok(found)
+}
+
+fn is_fresh(found: &Found) -> bool {
+    matches!(found.catalog, Loaded::None) && found.partitions.is_empty()
+}
+
+/// The catalog as it will be: adopted topics added, interrupted operations finished or undone.
+/// Also says whether it must be stored.
+fn settle_catalog(
+    context: &LogContext,
+    config: &BrokerConfig,
+    found: &Found,
+    report: &mut RecoveryReport,
+) -> Result<(Catalog, bool)> {
+    let storage = &context.storage;
+    let (mut catalog, ours, mut changed) = match &found.catalog {
+        Loaded::Catalog(catalog) => (catalog.clone(), true, false),
+        Loaded::FromSecondCopy(catalog) => {
+            report.repaired.push("the catalog was damaged; its second copy is used".to_owned());
+            (catalog.clone(), true, true)
+        }
+        Loaded::Damaged => {
+            let what = "both copies of the catalog were damaged: topics are taken from the names \
+                        of their directories, without their configuration";
+            report.repaired.push(what.to_owned());
+            (Catalog::default(), false, true)
+        }
+        Loaded::None => (Catalog::default(), false, true),
+    };
+    for dir in &found.deleted {
+        storage.remove_tree(dir)?;
+        report.repaired.push(format!("{}: its deletion is finished", dir.as_str()));
+        changed = true;
+    }
+    let deleting: Vec<Arc<str>> =
+        catalog.topics.iter().filter(|(_, t)| t.deleting).map(|(name, _)| Arc::clone(name)).collect();
+    for name in deleting {
+        for number in found.partitions.get(&*name).into_iter().flatten() {
+            let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), *number))?;
+            storage.remove_tree(&dir)?;
+        }
+        storage.sync_dir(None)?;
+        report.repaired.push(format!("topic {name}: its deletion is finished"));
+        catalog.topics.remove(&name);
+        changed = true;
+    }
+    let gone = |name: &str| report_has_deletion(&found.catalog, name);
+    for (name, numbers) in &found.partitions {
+        if catalog.topics.contains_key(name.as_str()) || gone(name) {
+            continue;
+        }
+        if ours && !holds_data(storage, name, numbers)? {
+            // Directories are made before the topic enters the catalog.
+            for number in numbers {
+                let tp = TopicPartition::new(name.as_str(), *number);
+                storage.remove_tree(&names::partition_dir(&tp)?)?;
+            }
+            report.repaired.push(format!("topic {name}: its creation is undone"));
+            continue;
+        }
+        let entry = adopt(context, config, name, numbers)?;
+        catalog.topics.insert(Arc::from(name.as_str()), entry);
+        report.adopted.push(name.clone());
+        changed = true;
+    }
+    Ok((catalog, changed))
+}
+
+fn report_has_deletion(loaded: &Loaded, name: &str) -> bool {
+    match loaded {
+        Loaded::Catalog(c) | Loaded::FromSecondCopy(c) => {
+            c.topics.get(name).is_some_and(|topic| topic.deleting)
+        }
+        Loaded::None | Loaded::Damaged => false,
+    }
+}
+
+fn holds_data(storage: &Storage, topic: &str, numbers: &BTreeSet<i32>) -> Result<bool> {
+    for number in numbers {
+        let dir = names::partition_dir(&TopicPartition::new(topic, *number))?;
+        let is_log = |name: &FileName| {
+            matches!(SegmentFile::parse(name.as_str()), Some((SegmentFile::Log, _)))
+        };
+        if storage.list(Some(&dir))?.iter().any(|entry| entry.name.as_ref().is_some_and(is_log)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The catalog entry of a topic that Kafka wrote. Its configuration is unknown, so nothing of it
+/// is ever removed until the user says so.
+fn adopt(
+    context: &LogContext,
+    config: &BrokerConfig,
+    name: &str,
+    numbers: &BTreeSet<i32>,
+) -> Result<TopicEntry> {
+    let mut id = None;
+    for number in numbers {
+        let dir = names::partition_dir(&TopicPartition::new(name, *number))?;
+        let parse = checkpoint::parse_partition_metadata;
+        let stored = checkpoint::read(&context.storage, Some(&dir), PARTITION_METADATA, parse)?;
+        id = id.or(stored.and_then(std::result::Result::ok));
+    }
+    let mut partitions = numbers.last().map_or(1, |last| last.saturating_add(1));
+    if name == CONSUMER_OFFSETS {
+        let wanted = config.offsets_partitions.unwrap_or(ADOPTED_OFFSETS_PARTITIONS_MIN);
+        partitions = partitions.max(wanted);
+    }
+    let overrides = if names::is_internal(name) {
+        [("cleanup.policy".to_owned(), "compact".to_owned())].into()
+    } else {
+        let unlimited = |key: &str| (key.to_owned(), "-1".to_owned());
+        [unlimited("retention.ms"), unlimited("retention.bytes")].into()
+    };
+    Ok(TopicEntry {
+        id: id.unwrap_or_else(|| new_topic_id(&context.random)),
+        partitions,
+        origin: TopicOrigin::Adopted,
+        deleting: false,
+        config: overrides,
+    })
+}
+
+pub(crate) fn new_topic_id(random: &Random) -> TopicId {
+    loop {
+        if let Some(id) = TopicId::from_u128(random.next_u128()) {
+            return id;
+        }
+    }
+}
+
+fn open_topic(
+    context: &Arc<LogContext>,
+    broker: &BrokerConfig,
+    found: &Found,
+    name: &Arc<str>,
+    entry: &TopicEntry,
+    report: &mut RecoveryReport,
+) -> Result<TopicState> {
+    let config = Arc::new(TopicConfig::stored(entry.config.clone())?);
+    let mut logs = Vec::new();
+    for number in 0..entry.partitions {
+        let tp = TopicPartition::new(Arc::clone(name), number);
+        let options = OpenOptions {
+            clean: found.clean,
+            manifest: found.manifest.as_ref().and_then(|manifest| manifest.get(&tp)),
+            has_manifest: found.manifest.is_some(),
+            recovery_point: found.recovery_points.get(&tp).copied().unwrap_or(0),
+            log_start: found.log_starts.get(&tp).copied(),
+            continuous: entry.origin == TopicOrigin::Ours,
+            on_damage: broker.on_damage,
+        };
+        let (log, partition) = match Log::open(&tp, context, Arc::clone(&config), options) {
+            Ok(opened) => opened,
+            // A disk that cannot read one partition must not take the others away.
+            Err(error) if error.kind() == ErrorKind::Io => {
+                Log::unreadable(&tp, context, Arc::clone(&config), options, &error)?
+            }
+            Err(error) => return Err(error),
+        };
+        note(report, partition);
+        logs.push(Arc::new(log));
+    }
+    Ok(TopicState::new(Arc::clone(name), entry.id, entry.origin, config, logs))
+}
+
+fn note(report: &mut RecoveryReport, partition: PartitionReport) {
+    report.clean &= partition.clean || partition.scanned_bytes == 0 && partition.damaged.is_none();
+    report.partitions.push(partition);
+}
+
+/// The topics of a directory that is only read; those known already are looked at again.
+fn read_topics(
+    context: &Arc<LogContext>,
+    known: &Topics,
+    report: &mut RecoveryReport,
+) -> Result<(Catalog, Topics)> {
+    let found = look(&context.storage, report)?;
+    let mut catalog = match found.catalog {
+        Loaded::Catalog(catalog) | Loaded::FromSecondCopy(catalog) => catalog,
+        Loaded::None | Loaded::Damaged => {
+            let mut catalog = Catalog::default();
+            for (name, numbers) in &found.partitions {
+                let entry = adopt(context, &BrokerConfig::default(), name, numbers)?;
+                catalog.topics.insert(Arc::from(name.as_str()), entry);
+            }
+            catalog
+        }
+    };
+    catalog.topics.retain(|_, topic| !topic.deleting);
+    let mut topics = Topics::new();
+    for (name, entry) in &catalog.topics {
+        let old = known.get(name).filter(|topic| topic.id == entry.id).cloned();
+        let config = Arc::new(TopicConfig::stored(entry.config.clone())?);
+        let topic = match old {
+            Some(topic) => topic,
+            None => Arc::new(TopicState::new(
+                Arc::clone(name),
+                entry.id,
+                entry.origin,
+                Arc::clone(&config),
+                Vec::new(),
+            )),
+        };
+        let more: Result<Vec<Arc<Log>>> = (topic.partition_count()..entry.partitions)
+            .map(|number| {
+                let tp = TopicPartition::new(Arc::clone(name), number);
+                let start = found.log_starts.get(&tp).copied();
+                let ours = entry.origin == TopicOrigin::Ours;
+                Log::open_read_only(&tp, context, Arc::clone(&config), start, ours).map(Arc::new)
+            })
+            .collect();
+        topic.add_logs(more?);
+        topics.insert(Arc::clone(name), topic);
+    }
+    Ok((catalog, topics))
+}
+
+/// A directory that does not exist cannot be read.
+pub(crate) fn check_exists(storage: &Storage) -> Result<()> {
+    storage.list(None).map(|_| ()).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidDirectory,
+            format!("{} is not a log directory", storage.dir_path(None).display()),
+        )
+        .because(error)
+    })
+}

@@ -1,0 +1,251 @@
+//! What all handles of one broker share, and the counting of those handles.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::background::{Background, Duty, Work};
+use super::catalog::Catalog;
+use super::config::BrokerConfig;
+use super::groups::Groups;
+use super::report::RecoveryReport;
+use super::topic_state::TopicState;
+use crate::error::{Error, Result};
+use crate::log::checkpoint::{self, LOG_STARTS, PartitionOffsets, RECOVERY_POINTS};
+use crate::log::manifest::{self, CLEAN_MARKER, CLEAN_MARKER_TEXT, Manifest, PartitionManifest};
+use crate::log::{Log, LogContext, read_only_error};
+use crate::storage::Lock;
+use crate::types::TopicPartition;
+use crate::wait::WaitQueue;
+
+/// Kafka's `log.flush.offset.checkpoint.interval.ms`.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
+/// After a roll the recovery point is stored soon, but not once a roll.
+const CHECKPOINT_AFTER_ROLL: Duration = Duration::from_secs(1);
+
+/// One broker.
+pub(crate) struct Shared {
+    pub(crate) config: BrokerConfig,
+    pub(crate) context: Arc<LogContext>,
+    pub(crate) read_only: bool,
+    pub(crate) report: RecoveryReport,
+    /// First in the lock order; held while topics' directories are made and removed.
+    pub(super) catalog: Mutex<Catalog>,
+    /// Leaf.
+    pub(crate) topics: RwLock<BTreeMap<Arc<str>, Arc<TopicState>>>,
+    /// Consumers that wait for a topic to appear.
+    pub(crate) topics_changed: WaitQueue,
+    pub(super) groups: Groups,
+    pub(super) background: Background,
+    /// The directory lock, until the broker is closed.
+    pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
+    pub(crate) duties: Mutex<Vec<Weak<dyn Duty>>>,
+    pub(crate) checkpoint_due: Mutex<Option<Duration>>,
+    pub(crate) closed: AtomicBool,
+    pub(crate) handles: AtomicUsize,
+    pub(crate) this: Weak<Shared>,
+}
+
+impl Shared {
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed("broker")) } else { Ok(()) }
+    }
+
+    pub(crate) fn check_writable(&self, what: &str) -> Result<()> {
+        self.check_open()?;
+        if self.read_only { Err(read_only_error(what)) } else { Ok(()) }
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicState>> {
+        self.topics.read().get(name).cloned()
+    }
+
+    pub(crate) fn log(&self, tp: &TopicPartition) -> Result<Arc<Log>> {
+        let topic = self.topic(tp.topic()).ok_or_else(|| Error::unknown_topic(tp.topic()))?;
+        topic.log(tp.partition())
+    }
+
+    /// Every log of every topic.
+    pub(crate) fn logs(&self) -> Vec<Arc<Log>> {
+        let topics: Vec<Arc<TopicState>> = self.topics.read().values().cloned().collect();
+        topics.iter().flat_map(|topic| topic.logs().to_vec()).collect()
+    }
+
+    /// Has a duty run when it is due, and when the broker closes.
+    pub(crate) fn add_duty(&self, duty: &Arc<impl Duty + 'static>) {
+        let mut duties = self.duties.lock();
+        duties.retain(|duty| duty.strong_count() > 0);
+        duties.push(Arc::downgrade(duty) as Weak<dyn Duty>);
+    }
+
+    fn duties(&self) -> Vec<Arc<dyn Duty>> {
+        self.duties.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Tells the background thread that something is due sooner than it knows.
+    pub(crate) fn wake_background(&self) -> Result<()> {
+        let work: Weak<dyn Work> = self.this.clone();
+        self.background.wake(&work)
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let duties = self.duties().iter().filter_map(|duty| duty.next_due()).min();
+        [duties, self.background.next_sync(), *self.checkpoint_due.lock()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does everything that is due. Runs on the caller's thread.
+    pub(crate) fn run_due(&self) {
+        for duty in self.duties() {
+            duty.run_due();
+        }
+        let now = self.context.clock.monotonic();
+        for tp in self.background.take_due_syncs(now) {
+            // A failure stops the partition and is told by its next append.
+            if let Ok(log) = self.log(&tp)
+                && log.sync_all().is_ok()
+            {
+                let mut due = self.checkpoint_due.lock();
+                *due = Some(due.unwrap_or(now + CHECKPOINT_AFTER_ROLL));
+            }
+        }
+        let due = {
+            let mut due = self.checkpoint_due.lock();
+            let is_due = due.is_some_and(|at| at <= now);
+            if is_due {
+                *due = None;
+            }
+            is_due
+        };
+        if due && self.write_checkpoints().is_err() {
+            // It is a hint; the old one stays true. Try again at the usual time.
+            *self.checkpoint_due.lock() = Some(now + CHECKPOINT_INTERVAL);
+        }
+    }
+
+    /// Stores the recovery points, and the log starts that the segments' names do not tell.
+    pub(crate) fn write_checkpoints(&self) -> Result<()> {
+        let (mut points, mut starts) = (PartitionOffsets::new(), PartitionOffsets::new());
+        for log in self.logs() {
+            let point = log.recovery_point();
+            if point > 0 {
+                points.insert(log.tp.clone(), point);
+            }
+            let first = log.segments().first().map_or(0, |segment| segment.base_offset);
+            if log.start_offset() > first {
+                starts.insert(log.tp.clone(), log.start_offset());
+            }
+        }
+        let storage = &self.context.storage;
+        let text = checkpoint::format_offsets(&points);
+        checkpoint::replace(storage, None, RECOVERY_POINTS, &text)?;
+        checkpoint::replace(storage, None, LOG_STARTS, &checkpoint::format_offsets(&starts))
+    }
+
+    /// Ends the broker: open batches are run, everything is synced, what the next open needs is
+    /// written down, and the directory is let go. Only the first call does anything.
+    pub(crate) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        for duty in self.duties() {
+            duty.close();
+        }
+        self.background.stop();
+        let outcome = if self.read_only { Ok(()) } else { self.close_logs() };
+        self.topics_changed.wake_all();
+        self.lock.lock().take();
+        outcome
+    }
+
+    fn close_logs(&self) -> Result<()> {
+        let _catalog = self.catalog.lock();
+        let mut outcome = Ok(());
+        let mut sound = true;
+        for log in self.logs() {
+            match log.close() {
+                Ok(is_sound) => sound &= is_sound,
+                Err(error) => {
+                    sound = false;
+                    outcome = outcome.and(Err(error));
+                }
+            }
+        }
+        self.write_checkpoints().and_then(|()| if sound { self.write_marker() } else { Ok(()) })?;
+        outcome
+    }
+
+    /// The manifest first, then the marker that makes it count.
+    fn write_marker(&self) -> Result<()> {
+        let logs = self.logs();
+        let manifest: Manifest =
+            logs.iter().map(|log| (log.tp.clone(), PartitionManifest::of(log))).collect();
+        let storage = &self.context.storage;
+        manifest::write(storage, &manifest)?;
+        checkpoint::replace(storage, None, CLEAN_MARKER, CLEAN_MARKER_TEXT)
+    }
+}
+
+impl Work for Shared {
+    fn run(&self) -> Option<Duration> {
+        self.run_due();
+        self.next_due()
+    }
+}
+
+#[cfg(feature = "testing")]
+impl crate::time::Timers for Shared {
+    fn next_due(&self) -> Option<Duration> {
+        if self.closed.load(Ordering::Acquire) { None } else { Shared::next_due(self) }
+    }
+
+    fn run_due(&self) {
+        Shared::run_due(self);
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.context.storage)
+    }
+}
+
+/// A reason for the broker to stay open. The last one to go closes it.
+#[derive(Debug)]
+pub(crate) struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        shared.handles.fetch_add(1, Ordering::AcqRel);
+        Self(shared)
+    }
+}
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.0.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Whoever wants to hear of errors calls `Broker::close`.
+            let _ = self.0.close();
+        }
+    }
+}
+
+impl std::ops::Deref for Handle {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

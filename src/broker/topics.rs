@@ -1,0 +1,302 @@
+//! Creating and deleting topics, and adding partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::catalog::{TopicEntry, TopicOrigin};
+use super::config::PARTITIONS_MAX;
+use super::open::new_topic_id;
+use super::shared::Shared;
+use super::topic_state::TopicState;
+use crate::error::{Error, ErrorCode, Result};
+use crate::log::checkpoint::{self, PARTITION_METADATA};
+use crate::log::config::CleanupPolicy;
+use crate::log::names::{self, CONSUMER_OFFSETS};
+use crate::log::report::OnDamage;
+use crate::log::{Halt, Log, OpenOptions, TopicConfig};
+use crate::storage::{FilePath, Open};
+use crate::types::{TimestampType, TopicId, TopicPartition};
+
+/// A topic to be created.
+///
+/// ```
+/// use logreel::{Broker, CleanupPolicy, NewTopic};
+/// let broker = Broker::in_memory();
+/// let users = NewTopic::new("users")
+///     .partitions(6)
+///     .cleanup_policy(CleanupPolicy::Compact)
+///     .set("min.cleanable.dirty.ratio", "0.1");
+/// assert_eq!(broker.create_topic(users)?.partition_count(), 6);
+/// # Ok::<(), logreel::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a NewTopic does nothing until it is given to create_topic"]
+pub struct NewTopic {
+    pub(crate) name: String,
+    pub(crate) partitions: Option<i32>,
+    pub(crate) replication_factor: i16,
+    pub(crate) config: BTreeMap<String, String>,
+}
+
+impl NewTopic {
+    /// A topic with the broker's `num.partitions` (default 1) and Kafka's default configuration.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            partitions: None,
+            replication_factor: 1,
+            config: BTreeMap::new(),
+        }
+    }
+
+    /// How many partitions, 1 to 100 000.
+    pub fn partitions(mut self, count: i32) -> Self {
+        self.partitions = Some(count);
+        self
+    }
+
+    /// Kafka's replication factor; one process has one copy, so only 1 is accepted.
+    pub fn replication_factor(mut self, factor: i16) -> Self {
+        self.replication_factor = factor;
+        self
+    }
+
+    /// Kafka: `cleanup.policy`. Default: delete.
+    pub fn cleanup_policy(self, policy: CleanupPolicy) -> Self {
+        self.set("cleanup.policy", policy.name())
+    }
+
+    /// Kafka: `message.timestamp.type`. Default: `CreateTime`.
+    pub fn timestamp_type(self, kind: TimestampType) -> Self {
+        self.set("message.timestamp.type", kind.name())
+    }
+
+    /// Sets a key by its Kafka name. Checked when the topic is created.
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(key.into(), value.into());
+        self
+    }
+}
+
+impl From<&str> for NewTopic {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for NewTopic {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}
+
+fn check_partitions(count: i32) -> Result<()> {
+    if (1..=PARTITIONS_MAX).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::kafka(
+        ErrorCode::InvalidPartitions,
+        format!("{count} partitions: 1 to {PARTITIONS_MAX} are allowed"),
+    ))
+}
+
+impl Shared {
+    pub(crate) fn create_topic(&self, topic: &NewTopic) -> Result<Arc<TopicState>> {
+        self.check_writable("creating a topic")?;
+        names::check_topic_name(&topic.name)?;
+        if topic.replication_factor != 1 {
+            return Err(Error::kafka(
+                ErrorCode::InvalidReplicationFactor,
+                format!("replication factor {}: one process has one copy", topic.replication_factor),
+            ));
+        }
+        let partitions = topic.partitions.unwrap_or(self.config.num_partitions);
+        check_partitions(partitions)?;
+        let config = Arc::new(TopicConfig::new(topic.config.clone())?);
+
+        let mut catalog = self.catalog.lock();
+        self.check_open()?;
+        if let Some(known) = catalog.topics.keys().find(|known| names::collide(known, &topic.name)) {
+            return Err(if **known == *topic.name {
+                Error::kafka(
+                    ErrorCode::TopicAlreadyExists,
+                    format!("topic {} exists already", topic.name),
+                )
+            } else {
+                Error::kafka(
+                    ErrorCode::InvalidTopic,
+                    format!("topic name {:?} collides with {known}: '.' and '_' count as the same", topic.name),
+                )
+            });
+        }
+        let name: Arc<str> = Arc::from(topic.name.as_str());
+        let id = new_topic_id(&self.context.random);
+        let entry = TopicEntry {
+            id,
+            partitions,
+            origin: TopicOrigin::Ours,
+            deleting: false,
+            config: topic.config.clone(),
+        };
+        let logs = self.make_partitions(&name, &entry, &config, 0..partitions)?;
+        let mut changed = catalog.clone();
+        changed.topics.insert(Arc::clone(&name), entry);
+        changed.store(&self.context.storage)?;
+        *catalog = changed;
+        let origin = TopicOrigin::Ours;
+        let state = Arc::new(TopicState::new(Arc::clone(&name), id, origin, config, logs));
+        self.topics.write().insert(name, Arc::clone(&state));
+        drop(catalog);
+        self.topics_changed.wake_all();
+        Ok(state)
+    }
+
+    /// Makes partition directories, with the topic's id in each; durable on return.
+    fn make_partitions(
+        &self,
+        name: &Arc<str>,
+        entry: &TopicEntry,
+        config: &Arc<TopicConfig>,
+        numbers: std::ops::Range<i32>,
+    ) -> Result<Vec<Arc<Log>>> {
+        let storage = &self.context.storage;
+        let mut logs = Vec::new();
+        for number in numbers {
+            let tp = TopicPartition::new(Arc::clone(name), number);
+            let dir = names::partition_dir(&tp)?;
+            if storage.list_if_exists(&dir)?.is_some() {
+                // Left over from a creation that failed; the catalog knows of no such topic.
+                storage.remove_tree(&dir)?;
+            }
+            storage.create_dir(&dir)?;
+            let path = checkpoint::path(Some(&dir), PARTITION_METADATA);
+            let text = checkpoint::format_partition_metadata(entry.id);
+            let file = storage.open(&FilePath { ..path }, Open::CreateNew)?;
+            file.write_all_at(0, text.as_bytes())?;
+            file.sync()?;
+            storage.sync_dir(Some(&dir))?;
+            let options = OpenOptions {
+                clean: true,
+                manifest: None,
+                has_manifest: false,
+                recovery_point: 0,
+                log_start: None,
+                continuous: entry.origin == TopicOrigin::Ours,
+                on_damage: OnDamage::Refuse,
+            };
+            let (log, _) = Log::open(&tp, &self.context, Arc::clone(config), options)?;
+            logs.push(Arc::new(log));
+        }
+        storage.sync_dir(None)?;
+        Ok(logs)
+    }
+
+    pub(crate) fn create_partitions(&self, name: &str, total: i32) -> Result<()> {
+        self.check_writable("adding partitions")?;
+        check_partitions(total)?;
+        let mut catalog = self.catalog.lock();
+        self.check_open()?;
+        let topic = self.topic(name).ok_or_else(|| Error::unknown_topic(name))?;
+        let present = topic.partition_count();
+        if total <= present {
+            return Err(Error::kafka(
+                ErrorCode::InvalidPartitions,
+                format!("topic {name} has {present} partitions; {total} would not be more"),
+            ));
+        }
+        let mut changed = catalog.clone();
+        let Some(entry) = changed.topics.get_mut(name) else {
+            return Err(Error::unknown_topic(name));
+        };
+        entry.partitions = total;
+        let logs = self.make_partitions(&topic.name, entry, &topic.config(), present..total)?;
+        changed.store(&self.context.storage)?;
+        *catalog = changed;
+        topic.add_logs(logs);
+        drop(catalog);
+        self.topics_changed.wake_all();
+        Ok(())
+    }
+
+    /// Deletes a topic and its files. Batches that readers hold stay valid.
+    pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
+        self.check_writable("deleting a topic")?;
+        if names::is_internal(name) {
+            return Err(Error::kafka(
+                ErrorCode::InvalidTopic,
+                format!("topic {name} belongs to the coordinators and cannot be deleted"),
+            ));
+        }
+        let mut catalog = self.catalog.lock();
+        self.check_open()?;
+        let topic = self.topic(name).ok_or_else(|| Error::unknown_topic(name))?;
+        let storage = &self.context.storage;
+        let mut changed = catalog.clone();
+        if let Some(entry) = changed.topics.get_mut(name) {
+            entry.deleting = true;
+        }
+        changed.store(storage)?;
+        *catalog = changed.clone();
+        // From here on the topic is gone, whatever happens; an open finishes what is left.
+        self.topics.write().remove(name);
+        for log in topic.logs().iter() {
+            let writer = log.writer.lock();
+            log.stop(Halt::Deleted);
+            drop(writer);
+            log.sync.fail(&Error::unknown_topic(name));
+            if storage.list_if_exists(&log.dir)?.is_some() {
+                let unique = self.context.random.next_u128();
+                let deleted = names::deleted_dir(&log.tp, unique)?;
+                storage.rename_dir(&log.dir, &deleted)?;
+                storage.remove_tree(&deleted)?;
+            }
+        }
+        storage.sync_dir(None)?;
+        changed.topics.remove(name);
+        changed.store(storage)?;
+        *catalog = changed;
+        drop(catalog);
+        self.topics_changed.wake_all();
+        Ok(())
+    }
+
+    /// The topic, made with default settings if the broker may do that by itself.
+    pub(crate) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicState>> {
+        if let Some(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        self.check_open()?;
+        names::check_topic_name(name)?;
+        if !self.config.auto_create_topics || self.read_only {
+            return Err(Error::unknown_topic(name));
+        }
+        match self.create_topic(&NewTopic::new(name)) {
+            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
+                self.topic(name).ok_or(error)
+            }
+            created => created,
+        }
+    }
+
+    /// The topic that holds the groups' offsets, made when it is first needed.
+    pub(crate) fn offsets_topic(&self) -> Result<Arc<TopicState>> {
+        if let Some(topic) = self.topic(CONSUMER_OFFSETS) {
+            return Ok(topic);
+        }
+        let topic = NewTopic::new(CONSUMER_OFFSETS)
+            .partitions(self.config.offsets_partitions.unwrap_or(1))
+            .cleanup_policy(CleanupPolicy::Compact)
+            .set("compression.type", "producer")
+            .set("segment.bytes", "104857600");
+        match self.create_topic(&topic) {
+            Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
+                self.topic(CONSUMER_OFFSETS).ok_or(error)
+            }
+            created => created,
+        }
+    }
+
+    pub(crate) fn topic_id(&self, name: &str) -> Option<TopicId> {
+        self.topic(name).map(|topic| topic.id)
+    }
+}
