@@ -254,3 +254,35 @@ fn debug_output_has_no_payload() {
     let all = format!("{text}{batch:?}{records:?}{record:?}{header:?}{headers:?}");
     assert!(!all.contains("SECRET"), "{all}");
 }
+
+#[test]
+fn compressed_sections_with_more_or_fewer_records_than_announced() {
+    for codec in Compression::ALL.into_iter().filter(|c| c.is_available()) {
+        let squeeze = |bytes: &[u8]| {
+            let mut out = Vec::new();
+            compress(codec, None, bytes, &mut out).unwrap();
+            out
+        };
+        let mut two = vec![];
+        for delta in [0, 2] {
+            two.extend_from_slice(&HELLO);
+            let at = two.len() - 9;
+            two[at] = delta;
+        }
+        let ok = batch_of(codec, 2, 1, &squeeze(&two));
+        assert_eq!(RecordBatch::parse(ok).unwrap().records().unwrap().len(), 2);
+        assert_eq!(reason(&batch_of(codec, 1, 1, &squeeze(&two))), Corruption::TrailingBytes(12));
+        assert_eq!(reason(&batch_of(codec, 3, 2, &squeeze(&two))), Corruption::EndOfData);
+        // The second half in a stream of its own: lz4 readers stop at the first end mark.
+        let split = [squeeze(&two[..12]), squeeze(&two[12..])].concat();
+        let split = RecordBatch::parse(batch_of(codec, 2, 1, &split)).unwrap().records();
+        match codec {
+            Compression::Lz4 => {
+                let error = split.unwrap_err();
+                assert_eq!(error.reason(), &Corruption::EndOfData);
+                assert_eq!(error.position(), BATCH_HEADER_LEN);
+            }
+            _ => assert_eq!(split.unwrap().len(), 2, "{codec}"),
+        }
+    }
+}

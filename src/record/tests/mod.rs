@@ -17,7 +17,12 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 /// A batch around any bytes, with a right length and checksum.
-fn batch_of(codec: Compression, count: i32, last_offset_delta: i32, section: &[u8]) -> Bytes {
+pub(crate) fn batch_of(
+    codec: Compression,
+    count: i32,
+    last_offset_delta: i32,
+    section: &[u8],
+) -> Bytes {
     let mut bytes = vec![0; BATCH_HEADER_LEN];
     bytes.extend_from_slice(section);
     let mut header = BatchHeader {
