@@ -1,5 +1,7 @@
 //! A whole batch, and its records uncompressed.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::compression::{Compression, DECOMPRESSED_BYTES_MAX, decompress};
@@ -24,10 +26,16 @@ use super::view::RecordView;
 /// assert_eq!(first.bytes(), second.bytes());
 /// # Ok::<(), logreel::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RecordBatch {
     header: BatchHeader,
     bytes: Bytes,
+}
+
+impl fmt::Debug for RecordBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordBatch").field("header", &self.header).finish_non_exhaustive()
+    }
 }
 
 impl RecordBatch {
@@ -127,10 +135,16 @@ impl RecordBatch {
 }
 
 /// The records of one batch, uncompressed and checked. Cheap to clone: the bytes are shared.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BatchRecords {
     header: BatchHeader,
     data: Bytes,
+}
+
+impl fmt::Debug for BatchRecords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchRecords").field("header", &self.header).finish_non_exhaustive()
+    }
 }
 
 impl BatchRecords {
@@ -176,12 +190,18 @@ impl<'a> IntoIterator for &'a BatchRecords {
 }
 
 /// The records of a batch, see [`BatchRecords::iter`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RecordIter<'a> {
     header: &'a BatchHeader,
     data: &'a [u8],
     at: usize,
     left: usize,
+}
+
+impl fmt::Debug for RecordIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordIter").field("left", &self.left).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Iterator for RecordIter<'a> {

@@ -50,3 +50,6 @@ pub use header::{BATCH_HEADER_LEN, BatchHeader, LOG_OVERHEAD};
 pub use sealed::SealedBatch;
 pub use sequence::{decrement_sequence, increment_sequence};
 pub use view::{HeaderIter, HeaderView, RecordView};
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! A finished batch that waits for its place in a log.
 
+use std::fmt;
+
 use super::compression::Compression;
 use super::error::BuildError;
 use super::header::{BATCH_HEADER_LEN, BatchHeader, CODEC_BITS, DELETE_HORIZON, LOG_APPEND_TIME};
@@ -18,10 +20,16 @@ use super::header::{BATCH_HEADER_LEN, BatchHeader, CODEC_BITS, DELETE_HORIZON, L
 /// header.verify_crc(sealed.bytes())?;
 /// # Ok::<(), logreel::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SealedBatch {
     header: BatchHeader,
     bytes: Vec<u8>,
+}
+
+impl fmt::Debug for SealedBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedBatch").field("header", &self.header).finish_non_exhaustive()
+    }
 }
 
 impl SealedBatch {

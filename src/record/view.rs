@@ -202,11 +202,17 @@ impl fmt::Debug for HeaderView<'_> {
 }
 
 /// The headers of a record, see [`RecordView::headers`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct HeaderIter<'a> {
     data: &'a [u8],
     at: usize,
     left: u32,
+}
+
+impl fmt::Debug for HeaderIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeaderIter").field("left", &self.left).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Iterator for HeaderIter<'a> {

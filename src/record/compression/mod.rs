@@ -231,3 +231,6 @@ pub fn decompress(codec: Compression, bytes: &[u8], limit: usize) -> Result<Vec<
     };
     result.map_err(|reason| DecodeError::new(reason, 0, None))
 }
+
+#[cfg(test)]
+mod tests;
