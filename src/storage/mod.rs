@@ -26,6 +26,10 @@ mod tree;
 
 mod memory;
 
+// What tests add: somebody looking on, crashes and faults.
+#[cfg(feature = "testing")]
+mod observed;
+
 // What the floors above use.
 mod files;
 
