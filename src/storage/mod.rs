@@ -30,11 +30,17 @@ mod memory;
 #[cfg(feature = "testing")]
 mod observed;
 
+#[cfg(feature = "testing")]
+mod sim;
+
 // What the floors above use.
 mod files;
 
 pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
 pub(crate) use files::File;
+
+#[cfg(feature = "testing")]
+pub use sim::{Fault, FaultKind, FaultOp, SimStorage};
 
 use std::fmt;
 use std::sync::Arc;
