@@ -42,6 +42,9 @@ pub(crate) use files::File;
 #[cfg(feature = "testing")]
 pub use sim::{Fault, FaultKind, FaultOp, SimStorage};
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 

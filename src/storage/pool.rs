@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::libc;
 use parking_lot::Mutex;
 
-use super::backend::{FileName, FilePath, Open};
+use super::backend::{FileName, FilePath, Open, read_only};
 use super::paths::Root;
 
 /// How many descriptors a storage keeps open.
@@ -325,8 +325,7 @@ impl Handle {
     /// Changes the file, which counts as unsynced from now on, whatever the result.
     pub(super) fn change<T>(&self, f: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         if !self.slot.writable {
-            let message = "the file is open for reading only";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            return Err(read_only());
         }
         let file = self.file()?;
         let result = f(&file);
@@ -375,3 +374,6 @@ impl Drop for Handle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile};
-use super::super::memory::{display, lock_flag, read_only};
+use super::super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile, read_only};
+use super::super::memory::{display, lock_flag};
 use super::super::tree::Tree;
 use super::fault::{FaultKind, FaultOp, Faults};
 use super::image::{DataOp, FileImage, Id, Image, NameOp, Node, Op, ROOT};
