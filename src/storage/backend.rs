@@ -1,5 +1,5 @@
 //! The seam: what a home for files must be able to do. Crate-private, object-safe, in terms of
-//! validated names and `std::io` errors; [`Files`](super::Files) above it adds paths to errors.
+//! validated names and `std::io` errors; the methods of [`Storage`](super::Storage) add paths to them.
 
 use std::fmt::Debug;
 use std::io;
