@@ -1,5 +1,6 @@
 //! The seam: what a home for files must be able to do. Crate-private, object-safe, in terms of
-//! validated names and `std::io` errors; the methods of [`Storage`](super::Storage) add paths to them.
+//! validated names and `std::io` errors. The methods of [`Storage`](super::Storage) above it add
+//! paths to the errors.
 
 use std::fmt::Debug;
 use std::io;
