@@ -1,5 +1,6 @@
 //! The seam: what a home for files must be able to do. Crate-private, object-safe, in terms of
-//! validated names and `std::io` errors; [`Files`](super::Files) above it adds paths to errors.
+//! validated names and `std::io` errors. The methods of [`Storage`](super::Storage) above it add
+//! paths to the errors.
 
 use std::fmt::Debug;
 use std::io;
@@ -110,7 +111,13 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn sync_dir(&self, dir: Option<&FileName>) -> io::Result<()>;
 }
 
-/// An open file. Readers and one writer may use it at the same time.
+/// The error of a change through a handle that was opened for reading.
+pub(super) fn read_only() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "the file is open for reading only")
+}
+
+/// An open file. Readers and one writer may use it at the same time. It goes on being the same
+/// file when its name or its directory's name changes, and when it is removed.
 pub(crate) trait RawFile: Debug + Send + Sync {
     /// Writes at `offset`; may write less than given.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
@@ -121,7 +128,10 @@ pub(crate) trait RawFile: Debug + Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends (with zeros) the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
-    /// Makes the content and the length durable (`fdatasync`).
+    /// Makes the content and the length durable (`fdatasync`). After a failure the handle may
+    /// keep failing, and must not be believed if it does not: what was lost stays lost. Bytes
+    /// written through a handle that was dropped without a sync are covered by the sync of
+    /// another, but an error of their write-back may be missed.
     fn sync(&self) -> io::Result<()>;
     /// The whole file as shared memory, if this home can map files. The caller promises that
     /// nobody will write to the file or cut it from now on.

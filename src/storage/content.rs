@@ -137,15 +137,15 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Write(u64, Vec<u8>),
-        SetLen(u64),
+        Write(usize, Vec<u8>),
+        SetLen(usize),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            3 => (0..80u64, proptest::collection::vec(1..255u8, 0..30))
+            3 => (0..80usize, proptest::collection::vec(1..255u8, 0..30))
                 .prop_map(|(at, bytes)| Step::Write(at, bytes)),
-            1 => (0..100u64).prop_map(Step::SetLen),
+            1 => (0..100usize).prop_map(Step::SetLen),
         ]
     }
 
@@ -159,8 +159,7 @@ mod tests {
             let mut seen: Vec<(Bytes, Vec<u8>)> = Vec::new();
             for step in steps {
                 match step {
-                    Step::Write(at, bytes) => {
-                        let start = at as usize;
+                    Step::Write(start, bytes) => {
                         let end = start + bytes.len();
                         if !bytes.is_empty() && model.len() < end {
                             model.resize(end, 0);
@@ -168,11 +167,11 @@ mod tests {
                         if !bytes.is_empty() {
                             model[start..end].copy_from_slice(&bytes);
                         }
-                        content.write(at, bytes.into()).unwrap();
+                        content.write(start as u64, bytes.into()).unwrap();
                     }
                     Step::SetLen(len) => {
-                        model.resize(len as usize, 0);
-                        content.set_len(len).unwrap();
+                        model.resize(len, 0);
+                        content.set_len(len as u64).unwrap();
                     }
                 }
                 prop_assert_eq!(content.len(), model.len() as u64);

@@ -121,9 +121,10 @@ fn holder(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn whole_file(kind: i32) -> libc::flock {
+/// The kind has different types on different systems.
+fn whole_file(kind: impl Into<i32>) -> libc::flock {
     libc::flock {
-        l_type: libc::c_short::try_from(kind).unwrap_or_default(),
+        l_type: libc::c_short::try_from(kind.into()).unwrap_or_default(),
         l_whence: libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default(),
         l_start: 0,
         l_len: 0,
@@ -149,7 +150,7 @@ fn posix_holder(file: &File) -> Option<u32> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn set(file: &File, kind: impl Into<i32>) -> Result<(), Errno> {
-    fcntl(file, FcntlArg::F_SETLK(&whole_file(kind.into()))).map(drop)
+    fcntl(file, FcntlArg::F_SETLK(&whole_file(kind))).map(drop)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -226,6 +227,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     fn a_lock_on_a_removed_file_does_not_count() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join(LOCK_FILE);
@@ -235,6 +237,63 @@ mod tests {
         let new = DirectoryLock::acquire(home.path()).unwrap();
         assert!(!is_at(&old.file, &path).unwrap());
         assert!(is_at(&new.file, &path).unwrap());
+    }
+
+    /// The process of the next test: takes the lock as Kafka's broker does, and says whether it
+    /// got it.
+    #[test]
+    #[ignore = "started by kafka_and_we_exclude_each_other"]
+    fn as_kafka_does() {
+        let root = std::env::var_os("LOGREEL_TEST_ROOT").unwrap();
+        let path = Path::new(&root).join(LOCK_FILE);
+        let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let got = fcntl(&file, FcntlArg::F_SETLK(&whole_file(libc::F_WRLCK))).is_ok();
+        println!("\ngot it: {got}");
+        // Until the parent lets go of us or kills us.
+        io::stdin().read_line(&mut String::new()).unwrap();
+    }
+
+    #[test]
+    fn kafka_and_we_exclude_each_other() {
+        use std::io::BufRead;
+        use std::process::{Command, Stdio};
+
+        let home = tempfile::tempdir().unwrap();
+        let kafka = || {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "storage::lock::tests::as_kafka_does",
+                    "--ignored",
+                    "--nocapture",
+                ])
+                .env("LOGREEL_TEST_ROOT", home.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let out = io::BufReader::new(child.stdout.take().unwrap());
+            let mut lines = out.lines().map(Result::unwrap);
+            let answer = lines.find(|line| line.starts_with("got it")).unwrap();
+            (child, answer)
+        };
+        let ours = DirectoryLock::acquire(home.path()).unwrap();
+        let (mut child, answer) = kafka();
+        assert_eq!(answer, "got it: false");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(ours);
+
+        let (mut child, answer) = kafka();
+        assert_eq!(answer, "got it: true");
+        let error = DirectoryLock::acquire(home.path()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        if cfg!(any(target_os = "linux", target_os = "android")) {
+            assert!(error.to_string().contains(&child.id().to_string()), "{error}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        DirectoryLock::acquire(home.path()).unwrap();
     }
 
     #[test]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use super::Storage;
-use super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile};
+use super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile, read_only};
 use super::content::Content;
 use super::tree::Tree;
 use crate::time::Clock;
@@ -70,11 +70,6 @@ pub(super) fn display(root: &str, path: &FilePath) -> PathBuf {
     full.extend(path.dir.iter().map(FileName::as_str));
     full.push(path.name.as_str());
     full
-}
-
-/// The error of a change through a handle that was opened for reading.
-pub(super) fn read_only() -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, "the file is open for reading only")
 }
 
 impl Backend for Memory {

@@ -26,11 +26,26 @@ mod tree;
 
 mod memory;
 
+// What tests add: somebody looking on, crashes and faults.
+#[cfg(feature = "testing")]
+mod observed;
+
+#[cfg(feature = "testing")]
+#[allow(unreachable_pub, reason = "until the floor `testing` arrives and re-exports it")]
+mod sim;
+
 // What the floors above use.
 mod files;
 
 pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
 pub(crate) use files::File;
+
+#[cfg(feature = "testing")]
+#[allow(unreachable_pub, reason = "until the floor `testing` arrives and re-exports it")]
+pub use sim::{Fault, FaultKind, FaultOp, SimStorage};
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,7 +15,7 @@
 //! One mutex guards the names and the list of open files. A handle whose file is open takes only
 //! its own short lock. Order: pool, then one handle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -25,14 +25,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::libc;
 use parking_lot::Mutex;
 
-use super::backend::{FileName, FilePath, Open};
+use super::backend::{FileName, FilePath, Open, read_only};
 use super::paths::Root;
 
 /// How many descriptors a storage keeps open.
 pub(super) const OPEN_FILES_MAX: usize = 512;
 
-/// How many busy files are passed over before the pool rather exceeds its limit for a moment.
-const BUSY_MAX: usize = 8;
+/// A full pool closes this part of its files at once: finding the oldest means looking at all.
+const CLOSE_AT_ONCE: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -119,23 +119,27 @@ impl Slot {
 }
 
 impl Names {
-    /// Closes one file: the least recently used that needs no sync, else the least recently used.
-    fn close_one(&mut self) -> bool {
-        let mut busy: Vec<usize> = Vec::new();
-        while busy.len() < BUSY_MAX {
-            let candidates = self.open.iter().enumerate().filter(|(at, _)| !busy.contains(at));
-            let oldest = candidates
-                .min_by_key(|(_, slot)| (slot.is_dirty(), slot.used.load(Ordering::Relaxed)));
-            match oldest {
-                None => return false,
-                Some((at, slot)) if slot.close() => {
-                    self.open.remove(at);
-                    return true;
-                }
-                Some((at, _)) => busy.push(at),
+    /// Closes at most `count` files, the least recently used of those that need no sync; if every
+    /// one needs it, only one. Says whether it could close any.
+    fn close_oldest(&mut self, count: usize) -> bool {
+        let age = |(at, slot): (usize, &Arc<Slot>)| {
+            (slot.is_dirty(), slot.used.load(Ordering::Relaxed), at)
+        };
+        let mut order: Vec<(bool, u64, usize)> = self.open.iter().enumerate().map(age).collect();
+        order.sort_unstable();
+        let mut closed = BTreeSet::new();
+        for (dirty, _, at) in order {
+            if closed.len() == count || (dirty && !closed.is_empty()) {
+                break;
+            }
+            // Files in use are passed over; if all are, the pool rather exceeds its limit.
+            if self.open.get(at).is_some_and(|slot| slot.close()) {
+                closed.insert(at);
             }
         }
-        false
+        let mut at = 0..;
+        self.open.retain(|_| at.next().is_none_or(|at| !closed.contains(&at)));
+        !closed.is_empty()
     }
 
     /// Takes a handle out of `open`, if it is there.
@@ -283,13 +287,14 @@ impl Pool {
 
     /// Opens a file when there is room, closing others to make it.
     fn descriptor(&self, names: &mut Names, path: &FilePath, open: Open) -> io::Result<File> {
-        while names.open.len() + names.nameless >= self.capacity && names.close_one() {}
+        let at_once = (self.capacity / CLOSE_AT_ONCE).max(1);
+        while names.open.len() + names.nameless >= self.capacity && names.close_oldest(at_once) {}
         loop {
             match self.root.open(path, open) {
                 // The process may have less than our limit left.
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-                        && names.close_one() => {}
+                        && names.close_oldest(1) => {}
                 other => return other,
             }
         }
@@ -325,8 +330,7 @@ impl Handle {
     /// Changes the file, which counts as unsynced from now on, whatever the result.
     pub(super) fn change<T>(&self, f: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
         if !self.slot.writable {
-            let message = "the file is open for reading only";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+            return Err(read_only());
         }
         let file = self.file()?;
         let result = f(&file);
@@ -375,3 +379,6 @@ impl Drop for Handle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
