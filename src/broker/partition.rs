@@ -191,6 +191,9 @@ impl Partition {
         }
         check_records(&batch, &config, now).map_err(|error| error.on(&self.log.tp))?;
         let placed = self.log.append(batch.seal()?)?;
+        if placed.sync_due {
+            self.log.sync_to(placed.end())?;
+        }
         Ok(Appended {
             base_offset: placed.base_offset,
             last_offset: placed.last_offset,
