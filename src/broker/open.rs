@@ -388,7 +388,7 @@ fn open_topic(
         note(report, partition);
         logs.push(Arc::new(log));
     }
-    Ok(TopicState::new(Arc::clone(name), entry.id, entry.origin, config, logs))
+    Ok(TopicState::new(Arc::clone(name), entry.id, config, logs))
 }
 
 fn note(report: &mut RecoveryReport, partition: PartitionReport) {
@@ -424,7 +424,6 @@ fn read_topics(
             None => Arc::new(TopicState::new(
                 Arc::clone(name),
                 entry.id,
-                entry.origin,
                 Arc::clone(&config),
                 Vec::new(),
             )),

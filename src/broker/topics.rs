@@ -15,7 +15,7 @@ use crate::log::names::{self, CONSUMER_OFFSETS};
 use crate::log::report::OnDamage;
 use crate::log::{Halt, Log, OpenOptions, TopicConfig};
 use crate::storage::{FilePath, Open};
-use crate::types::{TimestampType, TopicId, TopicPartition};
+use crate::types::{TimestampType, TopicPartition};
 
 /// A topic to be created.
 ///
@@ -143,8 +143,7 @@ impl Shared {
         changed.topics.insert(Arc::clone(&name), entry);
         changed.store(&self.context.storage)?;
         *catalog = changed;
-        let origin = TopicOrigin::Ours;
-        let state = Arc::new(TopicState::new(Arc::clone(&name), id, origin, config, logs));
+        let state = Arc::new(TopicState::new(Arc::clone(&name), id, config, logs));
         self.topics.write().insert(name, Arc::clone(&state));
         drop(catalog);
         self.topics_changed();
@@ -294,9 +293,5 @@ impl Shared {
             }
             created => created,
         }
-    }
-
-    pub(crate) fn topic_id(&self, name: &str) -> Option<TopicId> {
-        self.topic(name).map(|topic| topic.id)
     }
 }

@@ -11,6 +11,4 @@ mod group;
 
 pub(crate) use group::{Group, Member, check_position, commit_record};
 pub(crate) use protocol::{encode_assignment, encode_subscription};
-pub(crate) use offsets::{
-    CommitValue, GroupMember, GroupValue, OffsetsKey, group_partition, java_string_hash,
-};
+pub(crate) use offsets::{CommitValue, GroupValue, OffsetsKey, group_partition};

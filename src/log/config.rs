@@ -253,10 +253,6 @@ impl TopicConfig {
     pub fn timestamp_type(&self) -> TimestampType {
         self.timestamp_type
     }
-
-    pub(crate) fn override_map(&self) -> &BTreeMap<String, String> {
-        &self.overrides
-    }
 }
 
 impl fmt::Debug for TopicConfig {

@@ -208,10 +208,6 @@ impl Log {
         Arc::clone(&self.config.read())
     }
 
-    pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
-        *self.config.write() = config;
-    }
-
     pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
         Arc::clone(&self.segments.read())
     }

@@ -78,14 +78,6 @@ pub(crate) struct ProducerStates {
 }
 
 impl ProducerStates {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &ProducerEntry)> {
-        self.entries.iter().map(|(id, entry)| (*id, entry))
-    }
-
     /// The first offset of the oldest open transaction.
     pub(crate) fn first_open_offset(&self) -> Option<i64> {
         self.open.first_key_value().map(|(offset, _)| *offset)

@@ -68,7 +68,8 @@ impl Recovery<'_> {
             index += 1;
         }
         // A stored recovery point past the last good batch: bytes that were durable are gone.
-        if self.damage.is_none() && self.end < self.recovery_point && !self.segments.is_empty() {
+        let explained = self.damage.is_some() || self.report.truncated.is_some();
+        if !explained && self.end < self.recovery_point && !self.segments.is_empty() {
             self.missing_tail()?;
         }
         self.rewrite(first)
@@ -91,7 +92,6 @@ impl Recovery<'_> {
             let bad = BadBatch {
                 position: 0,
                 next_offset: Some(self.end),
-                incomplete: false,
                 reason,
             };
             return Ok(Some((bad, rebuilt)));

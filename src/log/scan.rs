@@ -56,8 +56,6 @@ pub(crate) struct BadBatch {
     pub(crate) position: u64,
     /// The offset that was to come, where it is known.
     pub(crate) next_offset: Option<i64>,
-    /// Whether the bytes may be the beginning of a batch that is not complete yet.
-    pub(crate) incomplete: bool,
     /// What is wrong.
     pub(crate) reason: String,
 }
@@ -105,7 +103,7 @@ impl Scanner {
             return Ok(None);
         }
         if left < BATCH_HEADER_LEN as u64 {
-            return Err(self.bad(true, format!("only {left} bytes are left")));
+            return Err(self.bad(format!("only {left} bytes are left")));
         }
         self.need(BATCH_HEADER_LEN)?;
         let header = match BatchHeader::parse(&self.chunk) {
@@ -114,7 +112,7 @@ impl Scanner {
         };
         if header.size() as u64 > left {
             let reason = format!("a batch of {} bytes does not fit the {left} left", header.size());
-            return Err(self.bad(true, reason));
+            return Err(self.bad(reason));
         }
         self.check_place(&header)?;
         self.need(header.size())?;
@@ -134,19 +132,19 @@ impl Scanner {
         let base = header.base_offset();
         match self.expect {
             Expect::Next(next) if self.demand.continuous && base != next => {
-                Err(self.bad(false, format!("it claims offset {base}, but {next} is next")))
+                Err(self.bad(format!("it claims offset {base}, but {next} is next")))
             }
             Expect::Next(next) if base < next => {
-                Err(self.bad(false, format!("it claims offset {base}, which is below {next}")))
+                Err(self.bad(format!("it claims offset {base}, which is below {next}")))
             }
             Expect::EndsAt(last) if header.last_offset() != last => {
                 let found = header.last_offset();
-                Err(self.bad(false, format!("it ends at offset {found}, its index says {last}")))
+                Err(self.bad(format!("it ends at offset {found}, its index says {last}")))
             }
             _ => match self.demand.epoch {
                 Some(epoch) if header.leader_epoch() != Some(epoch) => {
                     let found = header.leader_epoch();
-                    Err(self.bad(false, format!("its leader epoch is {found:?}, not {epoch}")))
+                    Err(self.bad(format!("its leader epoch is {found:?}, not {epoch}")))
                 }
                 _ => Ok(()),
             },
@@ -170,21 +168,20 @@ impl Scanner {
             }
         };
         if self.chunk.len() < len {
-            return Err(self.bad(true, "the file is shorter than it was".to_owned()));
+            return Err(self.bad("the file is shorter than it was".to_owned()));
         }
         Ok(())
     }
 
-    fn bad(&self, incomplete: bool, reason: String) -> Stop {
+    fn bad(&self, reason: String) -> Stop {
         Stop::Bad(BadBatch {
             position: self.position,
             next_offset: self.next_offset(),
-            incomplete,
             reason,
         })
     }
 
     fn undecodable(&self, error: &DecodeError) -> Stop {
-        self.bad(false, error.to_string())
+        self.bad(error.to_string())
     }
 }

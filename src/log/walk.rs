@@ -140,7 +140,6 @@ impl Walk<'_> {
             let bad = BadBatch {
                 position: segment.size(),
                 next_offset,
-                incomplete: true,
                 reason: format!("the segment ends there, the next begins at {}", next.base_offset),
             };
             return Err(damage(self.tp, segment, &bad));

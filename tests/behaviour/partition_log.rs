@@ -111,7 +111,7 @@ fn what_a_topic_does_not_accept_is_refused_and_changes_nothing() {
             .set("message.timestamp.after.max.ms", "1000")
             .set("message.timestamp.before.max.ms", "5000");
         let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
-        let big = vec![0u8; 200];
+        let big = [0u8; 200];
         let error = log.append([(None, Some(&big[..]))]).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::MessageTooLarge));
         let now = home.clock.as_ref().map_or_else(

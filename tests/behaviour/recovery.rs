@@ -142,7 +142,7 @@ fn damage_below_the_recovery_point_is_served_up_to_there_and_never_cut() {
     let reports = &broker.recovery_report().partitions;
     let truncated = reports.iter().find_map(|report| report.truncated.clone()).unwrap();
     assert_eq!(truncated.offset, base);
-    assert!(truncated.kept_in.is_some());
+    assert!(truncated.kept_in.is_some(), "{truncated:?}");
     assert_eq!(log(&broker).append([(None, Some("x"))]).unwrap().base_offset, base);
 }
 
