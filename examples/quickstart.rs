@@ -2,7 +2,7 @@
 //! consumer group, and the next run goes on from the offsets this one committed.
 //!
 //! ```text
-//! cargo run --release --example quickstart [FILE] [-- --dir DIR]
+//! cargo run --release --example quickstart -- [--dir DIR] [FILE]
 //! ```
 //!
 //! `FILE` holds one record a line; what stands before the first comma is its key. Every run sends
