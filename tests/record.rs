@@ -262,7 +262,11 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_always_found(rows in vec(row(), 1..4), codec in codec(), at in any::<u64>()) {
+    fn a_flipped_bit_is_always_found(
+        rows in vec(row(), 1..4),
+        codec in codec(),
+        at in any::<u64>(),
+    ) {
         let good = build(&rows, codec, None).seal().unwrap().into_bytes();
         let bits = (good.len() - 16) * 8;
         let bit = (at % bits as u64) as usize + 16 * 8;

@@ -31,7 +31,7 @@ mod handle;
 pub use builder::BrokerBuilder;
 pub use config::Housekeeping;
 pub use handle::Broker;
-pub use partition::{Appended, Partition, SegmentInfo};
+pub use partition::{Appended, Partition, RawRecord, SegmentInfo};
 pub use report::RecoveryReport;
 pub use topic::Topic;
 pub use topics::NewTopic;

@@ -1,7 +1,7 @@
 //! Opening a directory: ours, a Kafka broker's, or a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -104,7 +104,7 @@ impl Shared {
         *self.catalog.lock() = catalog;
         *self.topics.write() = topics;
         if more {
-            self.topics_changed.wake_all();
+            self.topics_changed();
         }
         Ok(())
     }
@@ -146,6 +146,7 @@ fn assemble(
         report,
         catalog: Mutex::new(catalog),
         topics: RwLock::new(topics),
+        topics_version: AtomicU64::new(0),
         topics_changed: WaitQueue::new(),
         groups: Groups::default(),
         lock: Mutex::new(lock),

@@ -98,6 +98,10 @@ impl Partition {
         Self { handle, log }
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.handle.read_only
+    }
+
     /// Which partition this is.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {
@@ -191,6 +195,9 @@ impl Partition {
         }
         check_records(&batch, &config, now).map_err(|error| error.on(&self.log.tp))?;
         let placed = self.log.append(batch.seal()?)?;
+        if placed.sync_due {
+            self.log.sync_to(placed.end())?;
+        }
         Ok(Appended {
             base_offset: placed.base_offset,
             last_offset: placed.last_offset,

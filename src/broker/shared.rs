@@ -1,7 +1,7 @@
 //! What all handles of one broker share, and the counting of those handles.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(super) catalog: Mutex<Catalog>,
     /// Leaf.
     pub(crate) topics: RwLock<BTreeMap<Arc<str>, Arc<TopicState>>>,
+    /// Goes up whenever a topic or partition comes or goes, so that clients may cache them.
+    pub(crate) topics_version: AtomicU64,
     /// Consumers that wait for a topic to appear.
     pub(crate) topics_changed: WaitQueue,
     pub(super) groups: Groups,
@@ -61,6 +63,12 @@ impl Shared {
 
     pub(crate) fn topic(&self, name: &str) -> Option<Arc<TopicState>> {
         self.topics.read().get(name).cloned()
+    }
+
+    /// Tells everybody that there are other topics or partitions than before.
+    pub(crate) fn topics_changed(&self) {
+        self.topics_version.fetch_add(1, Ordering::AcqRel);
+        self.topics_changed.wake_all();
     }
 
     pub(crate) fn log(&self, tp: &TopicPartition) -> Result<Arc<Log>> {

@@ -147,7 +147,7 @@ impl Shared {
         let state = Arc::new(TopicState::new(Arc::clone(&name), id, origin, config, logs));
         self.topics.write().insert(name, Arc::clone(&state));
         drop(catalog);
-        self.topics_changed.wake_all();
+        self.topics_changed();
         Ok(state)
     }
 
@@ -214,7 +214,7 @@ impl Shared {
         *catalog = changed;
         topic.add_logs(logs);
         drop(catalog);
-        self.topics_changed.wake_all();
+        self.topics_changed();
         Ok(())
     }
 
@@ -256,7 +256,7 @@ impl Shared {
         changed.store(storage)?;
         *catalog = changed;
         drop(catalog);
-        self.topics_changed.wake_all();
+        self.topics_changed();
         Ok(())
     }
 

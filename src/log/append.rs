@@ -25,6 +25,8 @@ pub(crate) struct Appended {
     pub(crate) last_offset: i64,
     /// The time the log gave every record, with `LogAppendTime`.
     pub(crate) log_append_time: Option<i64>,
+    /// `flush.messages` asks for a sync now; the caller does it, without its locks.
+    pub(crate) sync_due: bool,
 }
 
 impl Appended {
@@ -89,6 +91,7 @@ impl Log {
                 base_offset: known.first_offset(),
                 last_offset: known.last_offset,
                 log_append_time: log_append_time.map(|_| known.timestamp),
+                sync_due: false,
             });
         }
         let base_offset = self.end_offset();
@@ -100,23 +103,18 @@ impl Log {
         batch.assign(base_offset, Self::current_epoch(&writer));
         self.write(&segment, batch.bytes())?;
         self.take_note(&mut writer, &segment, batch.header(), None);
-        let sync_now = {
-            writer.unflushed += i64::from(header.last_offset_delta()) + 1;
-            writer.unflushed >= config.flush_messages
-        };
-        if sync_now {
+        writer.unflushed = writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
+        let sync_due = writer.unflushed >= config.flush_messages;
+        if sync_due {
             writer.unflushed = 0;
         }
         drop(writer);
 
         self.readers.wake_all();
-        let appended = Appended { base_offset, last_offset, log_append_time };
-        if sync_now {
-            self.sync_to(appended.end())?;
-        } else if config.flush_ms < i64::MAX {
+        if config.flush_ms < i64::MAX {
             self.start_flush_timer(config.flush_ms);
         }
-        Ok(appended)
+        Ok(Appended { base_offset, last_offset, log_append_time, sync_due })
     }
 
     fn check_size(&self, size: usize, config: &TopicConfig) -> Result<()> {

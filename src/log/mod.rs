@@ -57,6 +57,7 @@ pub(crate) use follow::read_only_error;
 pub(crate) use framed::{Decoded, decode as decode_framed, encode as encode_framed};
 pub(crate) use open::OpenOptions;
 pub(crate) use partition::{Halt, Log};
+pub(crate) use segment::Segment;
 pub(crate) use read::ReadOptions;
 pub(crate) use sync::Synced;
 pub(crate) use walk::Cursor;

@@ -3,8 +3,9 @@
 //! A record starts with its own length, so its size is computed first; then it is appended to the
 //! buffer in a few copies, without a buffer of its own.
 
-use bytes::Bytes;
 use std::fmt;
+
+use bytes::Bytes;
 
 use super::varint::{Scratch, varint_len};
 use super::view::{HeaderView, RecordView};

@@ -31,7 +31,6 @@ mod memory;
 mod observed;
 
 #[cfg(feature = "testing")]
-#[allow(unreachable_pub, reason = "until the floor `testing` arrives and re-exports it")]
 mod sim;
 
 // What the floors above use.
@@ -41,7 +40,6 @@ pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Op
 pub(crate) use files::File;
 
 #[cfg(feature = "testing")]
-#[allow(unreachable_pub, reason = "until the floor `testing` arrives and re-exports it")]
 pub use sim::{Fault, FaultKind, FaultOp, SimStorage};
 
 #[cfg(test)]

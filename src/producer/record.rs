@@ -1,0 +1,184 @@
+//! What is sent, and what comes back.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::record::Header;
+use crate::types::TopicPartition;
+
+/// Bytes for a key or a value, borrowed where they can be: text, slices, vectors, [`Bytes`].
+pub trait Payload<'a> {
+    /// The bytes.
+    fn into_payload(self) -> Cow<'a, [u8]>;
+}
+
+macro_rules! borrowed_payload {
+    ($($kind:ty),+) => {
+        $(impl<'a> Payload<'a> for &'a $kind {
+            fn into_payload(self) -> Cow<'a, [u8]> {
+                Cow::Borrowed(self.as_ref())
+            }
+        })+
+    };
+}
+
+borrowed_payload!(str, [u8], String, Vec<u8>, Bytes);
+
+impl<'a, const N: usize> Payload<'a> for &'a [u8; N] {
+    fn into_payload(self) -> Cow<'a, [u8]> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl<'a> Payload<'a> for String {
+    fn into_payload(self) -> Cow<'a, [u8]> {
+        Cow::Owned(self.into_bytes())
+    }
+}
+
+impl<'a> Payload<'a> for Vec<u8> {
+    fn into_payload(self) -> Cow<'a, [u8]> {
+        Cow::Owned(self)
+    }
+}
+
+impl<'a> Payload<'a> for Cow<'a, [u8]> {
+    fn into_payload(self) -> Cow<'a, [u8]> {
+        self
+    }
+}
+
+/// A record to be sent. Key and value are optional; a record without a value is a tombstone in a
+/// compacted topic. Nothing is copied until it is sent.
+///
+/// ```
+/// use logreel::ProducerRecord;
+/// let record = ProducerRecord::to("orders")
+///     .key("customer-7")
+///     .value(vec![1, 2, 3])
+///     .header("trace", "7f")
+///     .timestamp(1_700_000_000_000);
+/// assert_eq!(record.topic(), "orders");
+/// ```
+#[derive(Clone)]
+#[must_use = "a record does nothing until it is sent"]
+pub struct ProducerRecord<'a> {
+    pub(crate) topic: Cow<'a, str>,
+    pub(crate) partition: Option<i32>,
+    pub(crate) key: Option<Cow<'a, [u8]>>,
+    pub(crate) value: Option<Cow<'a, [u8]>>,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) timestamp: Option<i64>,
+}
+
+impl<'a> ProducerRecord<'a> {
+    /// A record for this topic, with neither key nor value yet.
+    pub fn to(topic: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            topic: topic.into(),
+            partition: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            timestamp: None,
+        }
+    }
+
+    /// Sets the key. Records with the same key go to the same partition.
+    pub fn key(mut self, key: impl Payload<'a>) -> Self {
+        self.key = Some(key.into_payload());
+        self
+    }
+
+    /// Sets the value.
+    pub fn value(mut self, value: impl Payload<'a>) -> Self {
+        self.value = Some(value.into_payload());
+        self
+    }
+
+    /// Adds a header. Keys may repeat; order is kept.
+    pub fn header(mut self, key: impl Into<String>, value: impl Payload<'a>) -> Self {
+        let value = Bytes::from(value.into_payload().into_owned());
+        self.headers.push(Header::new(key, value));
+        self
+    }
+
+    /// Adds a header with no value.
+    pub fn null_header(mut self, key: impl Into<String>) -> Self {
+        self.headers.push(Header::null(key));
+        self
+    }
+
+    /// Sends to this partition, whatever the key says.
+    pub fn partition(mut self, partition: i32) -> Self {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// Stamps the record, in milliseconds since 1970. Default: the broker's clock when it is sent.
+    pub fn timestamp(mut self, millis: i64) -> Self {
+        self.timestamp = Some(millis);
+        self
+    }
+
+    /// The topic it is for.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+}
+
+impl std::fmt::Debug for ProducerRecord<'_> {
+    /// Says lengths, never payload.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProducerRecord")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("key_len", &self.key.as_ref().map(|key| key.len()))
+            .field("value_len", &self.value.as_ref().map(|value| value.len()))
+            .field("headers", &self.headers.len())
+            .field("timestamp", &self.timestamp)
+            .finish()
+    }
+}
+
+/// Where a record was placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMetadata {
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) offset: Option<i64>,
+    pub(crate) timestamp: i64,
+}
+
+impl RecordMetadata {
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        self.topic_partition.topic()
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.topic_partition.partition()
+    }
+
+    /// Topic and partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic_partition
+    }
+
+    /// The offset; `None` with `acks=0`, which does not wait to learn it.
+    #[must_use]
+    pub fn offset(&self) -> Option<i64> {
+        self.offset
+    }
+
+    /// The record's timestamp, in milliseconds since 1970: the log's with `LogAppendTime`.
+    #[must_use]
+    pub fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+}

@@ -1,0 +1,9 @@
+//! What tests need: time that moves when told, and storage that crashes and fails on command.
+//!
+//! Behind the feature `testing`. With a [`MockClock`] a broker owns no thread and every run
+//! repeats; with [`SimStorage`] a test can cut the power at any operation and see what is left.
+
+mod clock;
+
+pub use crate::storage::{Fault, FaultKind, FaultOp, SimStorage};
+pub use clock::MockClock;
