@@ -54,11 +54,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Outcome<()> {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/trucks.csv");
-    let path = args.file.as_deref().unwrap_or(&sample);
+    let path = args.file.clone().unwrap_or_else(sample);
+    let path = path.as_path();
     let mut input = open_input(path)?;
 
     let broker = Broker::open(&args.dir)?;
+    println!("topic {TOPIC} in {}, group {GROUP}", args.dir.display());
     match broker.create_topic(NewTopic::new(TOPIC).partitions(3)) {
         Err(error) if error.code() != Some(ErrorCode::TopicAlreadyExists) => return Err(error)?,
         _ => {}
@@ -99,6 +100,12 @@ fn run(args: &Args) -> Outcome<()> {
     broker.close()?;
     println!("\nRun it again: it sends the file once more and reads only that.");
     Ok(())
+}
+
+/// The sample, wherever the example is started, named as shortly as that allows.
+fn sample() -> PathBuf {
+    let path = Path::new("examples/data/trucks.csv");
+    if path.exists() { path.into() } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(path) }
 }
 
 fn open_input(path: &Path) -> Outcome<Box<dyn BufRead>> {
