@@ -279,8 +279,9 @@ impl Log {
         self.sync.mark_dir();
         if writer.epochs.is_empty() {
             writer.epochs.push(EpochEntry { epoch, start_offset: base });
-            self.write_derived(LEADER_EPOCHS, &checkpoint::format_epochs(&writer.epochs));
+            writer.epochs_saved = false;
         }
+        self.write_epochs(writer);
         if let Some(active) = segments.last() {
             active.seal();
             count(self.context.counters.rolls());
@@ -310,9 +311,13 @@ impl Log {
         }
     }
 
-    fn write_derived(&self, name: &str, text: &str) {
-        let path = checkpoint::path(Some(&self.dir), name);
-        self.write_derived_file(path.name, text.as_bytes());
+    /// Writes the epochs' file, unless it holds them already.
+    pub(crate) fn write_epochs(&self, writer: &mut Writer) {
+        if !writer.epochs_saved {
+            let path = checkpoint::path(Some(&self.dir), LEADER_EPOCHS);
+            let text = checkpoint::format_epochs(&writer.epochs);
+            writer.epochs_saved = self.write_derived_file(path.name, text.as_bytes());
+        }
     }
 
     /// Writes a file that can be rebuilt; failing costs a rebuild, nothing else.

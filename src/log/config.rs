@@ -15,6 +15,8 @@ const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 
 enum Rule {
     Integer { min: i64, max: i64 },
+    /// gzip's level: 1 to 9, or -1 for its own default.
+    Level,
     Ratio,
     OneOf(&'static [&'static str]),
     /// A comma-separated list of these words, at least one.
@@ -42,7 +44,7 @@ const FOR_EVER: &str = "9223372036854775807";
 /// Every key a topic may have. Kafka documentation, "Topic Configs"; defaults of Kafka 4.
 const KEYS: &[Key] = &[
     key("cleanup.policy", "delete", Rule::SomeOf(&["compact", "delete"])),
-    key("compression.gzip.level", "-1", Rule::Integer { min: -1, max: 9 }),
+    key("compression.gzip.level", "-1", Rule::Level),
     key("compression.lz4.level", "9", Rule::Integer { min: 1, max: 17 }),
     key(
         "compression.type",
@@ -184,7 +186,10 @@ impl TopicConfig {
             name => Some(name.parse::<Compression>()?),
         };
         let level = match compression {
-            Some(Compression::Gzip) => Some(integer("compression.gzip.level")?),
+            // -1 is gzip's own default.
+            Some(Compression::Gzip) => {
+                Some(integer("compression.gzip.level")?).filter(|level| *level >= 0)
+            }
             Some(Compression::Lz4) => Some(integer("compression.lz4.level")?),
             Some(Compression::Zstd) => Some(integer("compression.zstd.level")?),
             _ => None,
@@ -269,6 +274,10 @@ impl Rule {
                 Ok(number) if number < *min => refuse(&format!("at least {min} is needed")),
                 Ok(number) if number > *max => refuse(&format!("at most {max} is allowed")),
                 Ok(_) => Ok(()),
+            },
+            Self::Level => match value.parse::<i64>() {
+                Ok(-1 | 1..=9) => Ok(()),
+                _ => refuse("-1 or 1 to 9 is needed"),
             },
             Self::Ratio => match value.parse::<f64>() {
                 Ok(number) if (0.0..=1.0).contains(&number) => Ok(()),

@@ -40,6 +40,7 @@ impl Log {
             recovery_point: 0,
             producers: None,
             epochs: Vec::new(),
+            epochs_saved: true,
             snapshot_offset: None,
             halt: Some(Halt::ReadOnly),
             continuous,

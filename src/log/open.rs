@@ -182,7 +182,7 @@ impl Log {
         finish_leftovers(storage, &dir, &mut listing, &mut report)?;
         remove_orphans(storage, &dir, &mut listing, &mut report)?;
 
-        let epochs = read_epochs(storage, &dir, &options, &mut report)?;
+        let (epochs, epochs_saved) = read_epochs(storage, &dir, &options, &mut report)?;
         let epoch = epochs.last().map_or(0, |entry| entry.epoch);
         let demand = Demand {
             crc: true,
@@ -224,13 +224,16 @@ impl Log {
                 recovery_point: manifest.end,
                 producers: None,
                 epochs,
+                epochs_saved,
                 snapshot_offset: listing.newest_snapshot,
                 halt: None,
                 continuous: options.continuous,
             },
             None => {
                 let recovered = Unmanifested { context, dir: &dir, options, interval, clean };
-                recovered.open(segments, epochs, &listing, &mut report)?
+                let mut opened = recovered.open(segments, epochs, &listing, &mut report)?;
+                opened.epochs_saved &= epochs_saved;
+                opened
             }
         };
         report.clean = clean;
@@ -422,6 +425,7 @@ impl Unmanifested<'_> {
         opened.stable = producers.first_open_offset().unwrap_or(end);
         opened.producers = Some(producers);
         opened.halt = damage.map(Halt::Damaged);
+        opened.epochs_saved = false;
         Ok(opened)
     }
 
@@ -467,6 +471,7 @@ fn opened(segments: Vec<Arc<Segment>>, epochs: Vec<EpochEntry>, end: i64) -> Ope
         recovery_point: end,
         producers: None,
         epochs,
+        epochs_saved: true,
         snapshot_offset: None,
         halt: None,
     }
@@ -500,28 +505,32 @@ fn remove_orphans(
 }
 
 /// The epochs of a partition: what its manifest says, else its file, else what follows from who
-/// wrote it (we never raise an epoch).
+/// wrote it (we never raise an epoch). Also says whether the file holds them.
 fn read_epochs(
     storage: &Storage,
     dir: &FileName,
     options: &OpenOptions<'_>,
     report: &mut PartitionReport,
-) -> Result<Vec<EpochEntry>> {
+) -> Result<(Vec<EpochEntry>, bool)> {
     let file = checkpoint::read(storage, Some(dir), LEADER_EPOCHS, checkpoint::parse_epochs)?;
     if let Some(manifest) = options.manifest.filter(|_| options.clean) {
-        if file != Some(Ok(manifest.epochs.clone())) && !manifest.epochs.is_empty() {
+        let saved = match &file {
+            Some(Ok(epochs)) => *epochs == manifest.epochs,
+            Some(Err(_)) => false,
+            None => manifest.epochs.is_empty(),
+        };
+        if !saved {
             report.rebuilt.push(LEADER_EPOCHS.to_owned());
         }
-        return Ok(manifest.epochs.clone());
+        return Ok((manifest.epochs.clone(), saved));
     }
     match file {
-        Some(Ok(epochs)) if !options.continuous => Ok(epochs),
+        Some(Ok(epochs)) if !options.continuous => Ok((epochs, true)),
         // In a log that is all ours every epoch is 0, whatever the file says.
-        Some(Ok(_)) => Ok(Vec::new()),
+        Some(Ok(_)) | None => Ok((Vec::new(), true)),
         Some(Err(_)) => {
             report.rebuilt.push(LEADER_EPOCHS.to_owned());
-            Ok(Vec::new())
+            Ok((Vec::new(), false))
         }
-        None => Ok(Vec::new()),
     }
 }
