@@ -98,6 +98,10 @@ impl Partition {
         Self { handle, log }
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.handle.read_only
+    }
+
     /// Which partition this is.
     #[must_use]
     pub fn topic_partition(&self) -> &TopicPartition {

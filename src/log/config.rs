@@ -9,7 +9,7 @@ use crate::types::TimestampType;
 
 /// The smallest segment (KIP-1030). Tests may use tiny ones so that rolling is cheap to reach, as
 /// Kafka's `internal.segment.bytes` allows.
-pub const SEGMENT_BYTES_MIN: i64 = if cfg!(feature = "testing") { 14 } else { 1024 * 1024 };
+pub(crate) const SEGMENT_BYTES_MIN: i64 = if cfg!(feature = "testing") { 14 } else { 1024 * 1024 };
 /// Positions in a segment are 32 bits, in Kafka's indexes too.
 const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 

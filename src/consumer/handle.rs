@@ -1,0 +1,365 @@
+//! The handle to a consumer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::config::ConsumerConfig;
+use super::records::Records;
+use super::state::{State, Wants};
+use crate::broker::Handle;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{Log, read_only_error};
+use crate::types::{IsolationLevel, OffsetAndMetadata, OffsetSpec, Offsets, TopicPartition};
+use crate::wait::Waiter;
+
+/// How often a directory that another process writes is looked at while a consumer waits.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Reads records, by itself or as a member of a group. Methods take `&self`; calls from several
+/// threads queue up.
+///
+/// Dropping a consumer leaves its group and commits nothing, so that a panic cannot commit what was
+/// not processed; [`close`](Self::close) commits if auto-commit is on.
+///
+/// For now a group has at most one member: a second one fails to join with
+/// `GROUP_MAX_SIZE_REACHED`.
+///
+/// ```
+/// use std::time::Duration;
+/// use logreel::{Broker, OffsetReset, ProducerRecord};
+///
+/// let broker = Broker::in_memory();
+/// broker.producer().build()?.send(ProducerRecord::to("orders").value("1")).wait()?;
+///
+/// let consumer =
+///     broker.consumer().group_id("billing").auto_offset_reset(OffsetReset::Earliest).build()?;
+/// consumer.subscribe(["orders"])?;
+/// let records = consumer.poll(Duration::from_secs(1))?;
+/// for record in &records {
+///     assert_eq!(record.value(), Some(&b"1"[..]));
+/// }
+/// consumer.commit()?; // at least once: after the work is done
+/// assert_eq!(consumer.position(&("orders", 0).into())?, 1);
+/// # Ok::<(), logreel::Error>(())
+/// ```
+pub struct Consumer {
+    broker: Handle,
+    config: ConsumerConfig,
+    state: Mutex<State>,
+}
+
+impl Consumer {
+    pub(crate) fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
+        broker.check_open()?;
+        Ok(Self { broker, config, state: Mutex::default() })
+    }
+
+    /// Subscribes to topics: the group shares out their partitions at the next `poll`. Topics that
+    /// do not exist are made then if both sides allow it, else taken in when they appear.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_GROUP_ID` without a group; `IllegalState` while partitions are assigned by hand;
+    /// `INVALID_TOPIC_EXCEPTION`; `ReadOnly` on a read-only broker.
+    pub fn subscribe<S: AsRef<str>>(&self, topics: impl IntoIterator<Item = S>) -> Result<()> {
+        State::group(&self.config)?;
+        self.broker.check_open()?;
+        if self.broker.read_only {
+            return Err(read_only_error("joining a group"));
+        }
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for topic in topics {
+            crate::log::names::check_topic_name(topic.as_ref())?;
+            names.push(Arc::from(topic.as_ref()));
+        }
+        names.sort();
+        names.dedup();
+        let mut state = self.state.lock();
+        match &state.wants {
+            Wants::Partitions(_) => Err(Error::new(
+                ErrorKind::IllegalState,
+                "partitions are assigned by hand; unsubscribe first",
+            )),
+            Wants::Topics(present) if *present == names => Ok(()),
+            Wants::Nothing | Wants::Topics(_) => {
+                state.leave(&self.broker, &self.config)?;
+                state.reset(Wants::Topics(names));
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads exactly these partitions, without the group's part in sharing them out. Commits still
+    /// go to the group if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `IllegalState` while subscribed; `INVALID_TOPIC_EXCEPTION`; a negative partition.
+    pub fn assign<T: Into<TopicPartition>>(
+        &self,
+        partitions: impl IntoIterator<Item = T>,
+    ) -> Result<()> {
+        self.broker.check_open()?;
+        let mut wanted: Vec<TopicPartition> = partitions.into_iter().map(Into::into).collect();
+        for tp in &wanted {
+            crate::log::names::check_topic_name(tp.topic())?;
+            if tp.partition() < 0 {
+                return Err(Error::kafka(
+                    crate::error::ErrorCode::UnknownTopicOrPartition,
+                    format!("partition {} is negative", tp.partition()),
+                ));
+            }
+        }
+        wanted.sort();
+        wanted.dedup();
+        let mut state = self.state.lock();
+        if matches!(state.wants, Wants::Topics(_)) {
+            return Err(Error::new(
+                ErrorKind::IllegalState,
+                "the consumer is subscribed to topics; unsubscribe first",
+            ));
+        }
+        state.auto_commit(&self.broker, &self.config, None)?;
+        state.reset(Wants::Partitions(wanted));
+        Ok(())
+    }
+
+    /// Gives back everything: leaves the group (after an auto-commit, if that is on), or forgets
+    /// the assigned partitions.
+    ///
+    /// # Errors
+    ///
+    /// Those of a commit. The consumer has left all the same.
+    pub fn unsubscribe(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        let committed = state.auto_commit(&self.broker, &self.config, None);
+        let left = state.leave(&self.broker, &self.config);
+        state.reset(Wants::Nothing);
+        committed.and(left)
+    }
+
+    /// Returns up to `max.poll.records` records, blocking up to `timeout` while there are none. An
+    /// empty answer is no error. Also does what the group asks for: joining, auto-commit.
+    ///
+    /// # Errors
+    ///
+    /// `IllegalState` before `subscribe` or `assign`; `NoOffsetForPartition` or
+    /// `OFFSET_OUT_OF_RANGE` where `auto.offset.reset` is none; `CORRUPT_MESSAGE` where a partition
+    /// is damaged: the position stays, other partitions go on, and a seek may pass the damage;
+    /// `GROUP_MAX_SIZE_REACHED`, `COORDINATOR_NOT_AVAILABLE`; `Closed`.
+    pub fn poll(&self, timeout: Duration) -> Result<Records> {
+        let deadline = self.broker.deadline(timeout);
+        let mut first = true;
+        loop {
+            self.broker.check_open()?;
+            let mut state = self.state.lock();
+            if matches!(state.wants, Wants::Nothing) {
+                return Err(Error::new(
+                    ErrorKind::IllegalState,
+                    "the consumer is neither subscribed to topics nor assigned partitions",
+                ));
+            }
+            let now = self.broker.context.clock.monotonic();
+            if std::mem::take(&mut first) {
+                state.auto_commit(&self.broker, &self.config, Some(now))?;
+            }
+            state.follow_topics(&self.broker, &self.config)?;
+            self.follow_logs(&state)?;
+            state.resolve(&self.broker, &self.config)?;
+            let records = state.fetch(&self.config)?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            if state.is_ready(&self.config) && deadline.is_none_or(|deadline| now < deadline) {
+                continue;
+            }
+            let logs: Vec<Arc<Log>> = state.positions.iter().filter_map(|p| p.log.clone()).collect();
+            drop(state);
+            // Perhaps what is to be read lies in a batch that lingers past its time.
+            self.broker.run_due();
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return Ok(Records::default());
+            }
+            self.park(&logs, deadline);
+        }
+    }
+
+    /// Looks for what another process wrote.
+    fn follow_logs(&self, state: &State) -> Result<()> {
+        if self.broker.read_only {
+            for log in state.positions.iter().filter_map(|position| position.log.as_ref()) {
+                log.refresh()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for more to read, a topic, the end of the broker, or the deadline.
+    fn park(&self, logs: &[Arc<Log>], deadline: Option<Duration>) {
+        let waiter = Waiter::new();
+        for log in logs {
+            log.readers.add(&waiter);
+        }
+        self.broker.topics_changed.add(&waiter);
+        let until = if self.broker.read_only {
+            let next = self.broker.deadline(FOLLOW_INTERVAL);
+            next.min(deadline.or(next))
+        } else {
+            deadline
+        };
+        let nothing_new = {
+            let state = self.state.lock();
+            !state.is_ready(&self.config) && state.has_seen_topics(&self.broker)
+        };
+        if nothing_new && self.broker.check_open().is_ok() {
+            waiter.park(&self.broker.context.clock, until);
+        }
+        for log in logs {
+            log.readers.remove(&waiter);
+        }
+        self.broker.topics_changed.remove(&waiter);
+    }
+
+    /// Commits the positions that polls have reached, whether or not the records were processed.
+    /// Durable on return, and never before the records below them are.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_GROUP_ID` without a group; `UNKNOWN_MEMBER_ID` or `ILLEGAL_GENERATION` when the
+    /// group has moved on; `COORDINATOR_NOT_AVAILABLE`; what stops the offsets topic's storage.
+    pub fn commit(&self) -> Result<()> {
+        let state = self.state.lock();
+        let (offsets, member) = (state.to_commit(), state.member.clone());
+        drop(state);
+        let group = State::group(&self.config)?;
+        self.broker.commit_offsets(group, member.as_ref(), &offsets)
+    }
+
+    /// Commits these positions: for each partition the offset of the *next* record to read.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit); `OFFSET_METADATA_TOO_LARGE` over 4096 bytes; a negative offset.
+    pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
+        let member = self.state.lock().member.clone();
+        let group = State::group(&self.config)?;
+        self.broker.commit_offsets(group, member.as_ref(), offsets)
+    }
+
+    /// What the group has committed for a partition; `None` when nothing.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_GROUP_ID` without a group; `COORDINATOR_NOT_AVAILABLE`.
+    pub fn committed(&self, tp: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
+        self.broker.committed(State::group(&self.config)?, tp)
+    }
+
+    /// The offset of the next record that `poll` returns from a partition: where reading stands,
+    /// else the committed offset, else what `auto.offset.reset` says.
+    ///
+    /// # Errors
+    ///
+    /// `IllegalState` when the partition is not assigned; as [`poll`](Self::poll) where the
+    /// position has to be found out.
+    pub fn position(&self, tp: &TopicPartition) -> Result<i64> {
+        let mut state = self.state.lock();
+        state.follow_topics(&self.broker, &self.config)?;
+        if state.position_mut(tp)?.offset.is_none() {
+            state.resolve(&self.broker, &self.config)?;
+        }
+        let offset = state.position_mut(tp)?.offset;
+        offset.ok_or_else(|| Error::unknown_topic(tp.topic()).on(tp))
+    }
+
+    /// Goes on at another place at the next `poll`. Records read ahead are dropped. An offset out
+    /// of range is found out by that poll.
+    ///
+    /// # Errors
+    ///
+    /// `IllegalState` when the partition is not assigned; a negative offset.
+    pub fn seek(&self, tp: impl Into<TopicPartition>, to: impl Into<OffsetSpec>) -> Result<()> {
+        let (tp, spec) = (tp.into(), to.into());
+        let mut state = self.state.lock();
+        state.follow_topics(&self.broker, &self.config)?;
+        let position = state.position_mut(&tp)?;
+        let offset = match spec {
+            OffsetSpec::At(offset) if offset < 0 => {
+                return Err(Error::kafka(
+                    crate::error::ErrorCode::InvalidRequest,
+                    format!("offset {offset} is negative"),
+                )
+                .on(&tp));
+            }
+            OffsetSpec::At(offset) => offset,
+            spec => {
+                let log = position.log.clone().ok_or_else(|| Error::unknown_topic(tp.topic()))?;
+                match log.offset_for(spec, self.config.isolation)? {
+                    Some(found) => found.offset,
+                    None => log.readable_end(self.config.isolation),
+                }
+            }
+        };
+        position.seek(Some(offset));
+        Ok(())
+    }
+
+    /// The partitions this consumer reads now; empty until a `poll` has joined the group.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.state.lock().positions.iter().map(|position| position.tp.clone()).collect()
+    }
+
+    /// The topics subscribed to.
+    #[must_use]
+    pub fn subscription(&self) -> Vec<Arc<str>> {
+        match &self.state.lock().wants {
+            Wants::Topics(topics) => topics.clone(),
+            Wants::Nothing | Wants::Partitions(_) => Vec::new(),
+        }
+    }
+
+    /// Commits if auto-commit is on, and leaves the group.
+    ///
+    /// # Errors
+    ///
+    /// Those of a commit. The consumer has left all the same.
+    pub fn close(self) -> Result<()> {
+        self.unsubscribe()
+    }
+
+    /// Where reading ends now: the high watermark, or the last stable offset with
+    /// `read_committed`.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_TOPIC_OR_PARTITION`.
+    pub fn end_offset(&self, tp: &TopicPartition) -> Result<i64> {
+        let log = self.broker.log(tp)?;
+        if self.broker.read_only {
+            log.refresh()?;
+        }
+        Ok(log.readable_end(self.config.isolation))
+    }
+
+    /// Whether only committed records are returned.
+    #[must_use]
+    pub fn isolation_level(&self) -> IsolationLevel {
+        self.config.isolation
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // Nobody is left to hear of errors; a closed broker has let the member go already.
+        let _ = self.state.lock().leave(&self.broker, &self.config);
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Consumer(group {:?})", self.config.group_id)
+    }
+}

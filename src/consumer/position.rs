@@ -1,0 +1,112 @@
+//! Where a consumer is in one partition, and what it has read ahead there.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::config::ConsumerConfig;
+use super::records::{Records, Unread};
+use crate::error::Result;
+use crate::log::{Cursor, Log, ReadOptions};
+use crate::types::{OffsetAndMetadata, TopicPartition};
+
+/// A partition that is read.
+pub(crate) struct Position {
+    pub(crate) tp: TopicPartition,
+    /// `None` until the topic exists.
+    pub(crate) log: Option<Arc<Log>>,
+    /// The offset of the next record to return; `None` until it is resolved.
+    pub(crate) offset: Option<i64>,
+    /// The epoch of the last record returned, which a commit carries.
+    epoch: Option<i32>,
+    cursor: Cursor,
+    ahead: VecDeque<Unread>,
+}
+
+impl Position {
+    pub(crate) fn new(tp: TopicPartition, log: Option<Arc<Log>>) -> Self {
+        let cursor = Cursor::new(0);
+        Self { tp, log, offset: None, epoch: None, cursor, ahead: VecDeque::new() }
+    }
+
+    /// Goes to another place; what was read ahead is dropped.
+    pub(crate) fn seek(&mut self, offset: Option<i64>) {
+        self.offset = offset;
+        self.cursor = Cursor::new(offset.unwrap_or(0));
+        self.ahead.clear();
+        self.epoch = None;
+    }
+
+    /// What a commit of this position says.
+    pub(crate) fn to_commit(&self) -> Option<OffsetAndMetadata> {
+        self.offset.map(|offset| OffsetAndMetadata::new(offset).with_leader_epoch(self.epoch))
+    }
+
+    /// Whether there is something to return or to find out without waiting.
+    pub(crate) fn is_ready(&self, config: &ConsumerConfig) -> bool {
+        let Some(log) = &self.log else { return false };
+        let end = log.readable_end(config.isolation);
+        !self.ahead.is_empty()
+            || self.offset.is_some_and(|offset| offset != end)
+            || log.end_error().is_some()
+    }
+
+    /// Moves up to `max` records to `records`, reading more if nothing was read ahead. Answers how
+    /// many bytes were read.
+    pub(crate) fn fetch(
+        &mut self,
+        config: &ConsumerConfig,
+        max: usize,
+        records: &mut Records,
+    ) -> Result<usize> {
+        let (Some(log), Some(mut offset)) = (self.log.clone(), self.offset) else { return Ok(0) };
+        let mut bytes = 0;
+        if self.ahead.is_empty() {
+            let options = ReadOptions {
+                max_bytes: config.max_partition_fetch_bytes,
+                crc: config.check_crcs,
+                isolation: config.isolation,
+                control: false,
+            };
+            if self.cursor.offset() != offset {
+                self.cursor = Cursor::new(offset);
+            }
+            for batch in log.read(&mut self.cursor, options)? {
+                bytes += batch.header().size();
+                self.ahead.push_back(Unread::new(&batch).map_err(|error| error.on(&self.tp))?);
+            }
+            if self.ahead.is_empty() {
+                // Markers, aborted and compacted records are passed over.
+                self.offset = Some(self.cursor.offset());
+            }
+        }
+        let mut taken = 0;
+        while taken < max
+            && let Some(batch) = self.ahead.front_mut()
+        {
+            let run = match batch.take(&self.tp, offset, max - taken) {
+                Ok(run) => run,
+                Err(error) => {
+                    self.ahead.clear();
+                    self.cursor = Cursor::new(offset);
+                    return Err(error);
+                }
+            };
+            self.epoch = batch.header().leader_epoch().or(self.epoch);
+            if let Some(run) = run {
+                taken += run.len();
+                offset = run.next_offset();
+                records.push(run);
+            } else {
+                offset = offset.max(batch.header().next_offset());
+            }
+            if batch.is_done() {
+                self.ahead.pop_front();
+            }
+            self.offset = Some(offset);
+        }
+        if self.ahead.is_empty() && taken > 0 {
+            self.offset = Some(self.cursor.offset().max(offset));
+        }
+        Ok(bytes)
+    }
+}

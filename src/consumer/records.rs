@@ -1,0 +1,387 @@
+//! What a poll returns: records in place, in memory they keep alive.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::broker::Partition;
+use crate::error::{Error, Result};
+use crate::log::{Cursor, ReadOptions};
+use crate::record::{BatchHeader, Header, HeaderIter, RecordBatch, RecordView};
+use crate::types::{IsolationLevel, Offsets, TimestampType, TopicPartition};
+
+/// A run of records of one batch that have been checked, so that walking them cannot fail.
+#[derive(Clone)]
+pub(crate) struct Run {
+    tp: TopicPartition,
+    header: BatchHeader,
+    /// Begins with the first record of the run.
+    data: Bytes,
+    count: usize,
+    next_offset: i64,
+}
+
+/// A batch of which some records may have been taken already.
+pub(crate) struct Unread {
+    header: BatchHeader,
+    data: Bytes,
+    /// Where the next record begins.
+    at: usize,
+    left: usize,
+}
+
+impl Unread {
+    pub(crate) fn new(batch: &RecordBatch) -> Result<Self> {
+        let header = *batch.header();
+        let data = batch.records_data()?;
+        Ok(Self { header, data, at: 0, left: header.records_count() })
+    }
+
+    pub(crate) fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// Takes up to `max` records with offsets from `from` on. The structure of each is checked
+    /// here. `None` when the batch has no such record left.
+    pub(crate) fn take(&mut self, tp: &TopicPartition, from: i64, max: usize) -> Result<Option<Run>> {
+        let mut begin = self.at;
+        let mut count = 0;
+        let mut next_offset = from;
+        while self.left > 0 && count < max {
+            let (record, next) = RecordView::decode(&self.data, self.at, &self.header)?;
+            if count == 0 && record.offset() < from {
+                begin = next;
+            } else {
+                count += 1;
+                next_offset = record.offset() + 1;
+            }
+            self.at = next;
+            self.left -= 1;
+        }
+        if self.left == 0 && self.at != self.data.len() {
+            return Err(Error::kafka(
+                crate::error::ErrorCode::CorruptMessage,
+                format!("batch at offset {} has bytes after its records", self.header.base_offset()),
+            )
+            .on(tp));
+        }
+        if self.left == 0 {
+            // Offsets after the last record may be gone; the position moves over them.
+            next_offset = self.header.next_offset();
+        }
+        let data = self.data.slice(begin..self.at);
+        let run = Run { tp: tp.clone(), header: self.header, data, count, next_offset };
+        Ok((count > 0).then_some(run))
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl Run {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+}
+
+/// The records of one poll. Owns (shares) the memory they lie in: a mapped segment, a chunk that
+/// was read, a decompressed batch. `Send`, `Sync`, `'static`: it may outlive the consumer and the
+/// broker, go to another thread, and be kept while offsets are committed. What is kept pins its
+/// chunk of memory.
+///
+/// ```
+/// use std::time::Duration;
+/// use logreel::{Broker, OffsetReset, ProducerRecord};
+/// let broker = Broker::in_memory();
+/// broker.producer().build()?.send(ProducerRecord::to("t").key("k").value("v")).wait()?;
+/// let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest).build()?;
+/// consumer.assign([("t", 0)])?;
+/// let records = consumer.poll(Duration::from_secs(1))?;
+/// let sum = std::thread::spawn(move || records.len()).join().unwrap();
+/// assert_eq!(sum, 1);
+/// # Ok::<(), logreel::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Records {
+    runs: Vec<Run>,
+    len: usize,
+}
+
+impl Records {
+    pub(crate) fn push(&mut self, run: Run) {
+        self.len += run.count;
+        self.runs.push(run);
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The records: within a partition in the order of offsets; between partitions no order is
+    /// promised.
+    #[must_use]
+    pub fn iter(&self) -> RecordsIter<'_> {
+        RecordsIter { runs: &self.runs, at: 0, left_in_run: None, left: self.len }
+    }
+
+    /// The partitions that have records here, each once.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        let mut partitions: Vec<TopicPartition> = self.runs.iter().map(|r| r.tp.clone()).collect();
+        partitions.sort();
+        partitions.dedup();
+        partitions
+    }
+
+    /// For each partition the offset after its last record here: what to commit when all of them
+    /// have been processed.
+    #[must_use]
+    pub fn next_offsets(&self) -> Offsets {
+        let mut offsets = Offsets::new();
+        for run in &self.runs {
+            offsets.set(run.tp.clone(), run.next_offset);
+        }
+        offsets
+    }
+
+    /// The records as owned values; their bytes are shared, not copied.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<Record> {
+        self.iter().map(|record| record.to_record()).collect()
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Records({} of {:?})", self.len, self.partitions())
+    }
+}
+
+impl<'a> IntoIterator for &'a Records {
+    type Item = RecordRef<'a>;
+    type IntoIter = RecordsIter<'a>;
+
+    fn into_iter(self) -> RecordsIter<'a> {
+        self.iter()
+    }
+}
+
+/// An iterator over [`Records`].
+#[derive(Clone)]
+pub struct RecordsIter<'a> {
+    runs: &'a [Run],
+    at: usize,
+    left_in_run: Option<usize>,
+    left: usize,
+}
+
+impl<'a> Iterator for RecordsIter<'a> {
+    type Item = RecordRef<'a>;
+
+    fn next(&mut self) -> Option<RecordRef<'a>> {
+        loop {
+            let (run, rest) = self.runs.split_first()?;
+            let left = self.left_in_run.unwrap_or(run.count);
+            if left == 0 {
+                (self.runs, self.at, self.left_in_run) = (rest, 0, None);
+                continue;
+            }
+            // The run was checked when it was taken.
+            let (view, next) = RecordView::decode(&run.data, self.at, &run.header).ok()?;
+            self.at = next;
+            self.left_in_run = Some(left - 1);
+            self.left -= 1;
+            return Some(RecordRef { run, view });
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for RecordsIter<'_> {}
+
+impl fmt::Debug for RecordsIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecordsIter({} left)", self.left)
+    }
+}
+
+/// One record, in place.
+#[derive(Clone, Copy)]
+pub struct RecordRef<'a> {
+    run: &'a Run,
+    view: RecordView<'a>,
+}
+
+impl<'a> RecordRef<'a> {
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &'a str {
+        self.run.tp.topic()
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.run.tp.partition()
+    }
+
+    /// Topic and partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> &'a TopicPartition {
+        &self.run.tp
+    }
+
+    /// The offset.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        self.view.offset()
+    }
+
+    /// The timestamp in milliseconds since 1970, if the record has one.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<i64> {
+        self.view.timestamp()
+    }
+
+    /// Who set the timestamp.
+    #[must_use]
+    pub fn timestamp_type(&self) -> TimestampType {
+        self.run.header.timestamp_type()
+    }
+
+    /// The key; `None` is not the same as an empty one.
+    #[must_use]
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.view.key()
+    }
+
+    /// The value; `None` is a tombstone, not the same as an empty one.
+    #[must_use]
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.view.value()
+    }
+
+    /// The headers, in order, with duplicates.
+    #[must_use]
+    pub fn headers(&self) -> HeaderIter<'a> {
+        self.view.headers()
+    }
+
+    /// The leader epoch of the append.
+    #[must_use]
+    pub fn leader_epoch(&self) -> Option<i32> {
+        self.run.header.leader_epoch()
+    }
+
+    /// An owned record that shares this one's bytes.
+    #[must_use]
+    pub fn to_record(&self) -> Record {
+        let share = |bytes: &[u8]| self.run.data.slice_ref(bytes);
+        Record {
+            topic: self.run.tp.shared_topic(),
+            partition: self.partition(),
+            offset: self.offset(),
+            timestamp: self.timestamp(),
+            timestamp_type: self.timestamp_type(),
+            key: self.key().map(share),
+            value: self.value().map(share),
+            headers: self.headers().map(Header::from).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for RecordRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecordRef({} @ {}, {:?})", self.run.tp, self.offset(), self.view)
+    }
+}
+
+/// One record, owned. Its key and value share the memory of the batch they came in.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Record {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The timestamp in milliseconds since 1970, if the record has one.
+    pub timestamp: Option<i64>,
+    /// Who set the timestamp.
+    pub timestamp_type: TimestampType,
+    /// The key; `None` is not the same as an empty one.
+    pub key: Option<Bytes>,
+    /// The value; `None` is a tombstone, not the same as an empty one.
+    pub value: Option<Bytes>,
+    /// The headers, in order, with duplicates.
+    pub headers: Vec<Header>,
+}
+
+impl fmt::Debug for Record {
+    /// Says lengths, never payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .field("offset", &self.offset)
+            .field("timestamp", &self.timestamp)
+            .field("key_len", &self.key.as_ref().map(Bytes::len))
+            .field("value_len", &self.value.as_ref().map(Bytes::len))
+            .field("headers", &self.headers.len())
+            .finish()
+    }
+}
+
+impl Partition {
+    /// Reads records from an offset on: whole batches of up to `max_bytes` (the first however
+    /// large), without those below `from`. Empty at the end. Does not block for more to come.
+    ///
+    /// # Errors
+    ///
+    /// `OFFSET_OUT_OF_RANGE` below the log start or past the end; `CORRUPT_MESSAGE` with file,
+    /// position and offset where the log is damaged; I/O errors.
+    pub fn read(&self, from: i64, max_bytes: usize) -> Result<Records> {
+        let options = ReadOptions {
+            max_bytes,
+            crc: true,
+            isolation: IsolationLevel::ReadUncommitted,
+            control: false,
+        };
+        let mut records = Records::default();
+        let mut cursor = Cursor::new(from);
+        if self.is_read_only() {
+            self.log.refresh()?;
+        }
+        loop {
+            let before = cursor.offset();
+            let batches = self.log.read(&mut cursor, options)?;
+            for batch in &batches {
+                let mut unread = Unread::new(batch)?;
+                if let Some(run) = unread.take(&self.log.tp, from, usize::MAX)? {
+                    records.push(run);
+                }
+            }
+            if !records.is_empty() || cursor.offset() == before {
+                return Ok(records);
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What a consumer does inside a poll: its duties to the group, its positions, its reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::config::{ConsumerConfig, OffsetReset};
+use super::position::Position;
+use super::records::Records;
+use crate::broker::Handle;
+use crate::coordinator::Member;
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::types::{OffsetSpec, Offsets, TopicPartition};
+
+/// What the consumer asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Wants {
+    #[default]
+    Nothing,
+    /// Its group's share of these topics.
+    Topics(Vec<Arc<str>>),
+    /// Exactly these partitions.
+    Partitions(Vec<TopicPartition>),
+}
+
+/// The state of a consumer, behind its lock.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) wants: Wants,
+    pub(crate) member: Option<Member>,
+    pub(crate) positions: Vec<Position>,
+    /// The next poll begins with this one, so that every partition gets its turn.
+    turn: usize,
+    /// The broker's topics when they were last looked at.
+    seen_topics: Option<u64>,
+    next_auto_commit: Option<Duration>,
+    /// What was committed last, so that an idle consumer commits nothing.
+    committed: BTreeMap<TopicPartition, i64>,
+}
+
+impl State {
+    /// The group's name, for what needs one.
+    pub(crate) fn group(config: &ConsumerConfig) -> Result<&str> {
+        match config.group_id.as_deref() {
+            Some("") | None => Err(Error::kafka(
+                ErrorCode::InvalidGroupId,
+                "this needs a group: set group.id when the consumer is built",
+            )),
+            Some(group) => Ok(group),
+        }
+    }
+
+    /// Joins the group or takes in new topics and partitions, as far as there is anything to do.
+    pub(crate) fn follow_topics(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
+        if broker.read_only {
+            broker.refresh_topics()?;
+        }
+        let version = broker.topics_version.load(Ordering::Acquire);
+        let settled = self.seen_topics == Some(version);
+        if settled {
+            return Ok(());
+        }
+        match self.wants.clone() {
+            Wants::Nothing => {}
+            Wants::Partitions(_) => self.follow_assigned(broker, config)?,
+            Wants::Topics(topics) => self.follow_subscribed(broker, config, &topics)?,
+        }
+        // Making a topic raises the version: take the one from before, and look once more.
+        self.seen_topics = Some(version);
+        Ok(())
+    }
+
+    /// Whether no topic came or went since the last look.
+    pub(crate) fn has_seen_topics(&self, broker: &Handle) -> bool {
+        self.seen_topics == Some(broker.topics_version.load(Ordering::Acquire))
+    }
+
+    fn may_create(broker: &Handle, config: &ConsumerConfig) -> bool {
+        config.allow_auto_create && broker.config.auto_create_topics && !broker.read_only
+    }
+
+    /// Gives assigned partitions their logs, once these exist.
+    fn follow_assigned(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
+        for position in &mut self.positions {
+            let topic = match broker.topic(position.tp.topic()) {
+                None if Self::may_create(broker, config) => {
+                    Some(broker.topic_or_create(position.tp.topic())?)
+                }
+                found => found,
+            };
+            let log = topic.and_then(|topic| topic.log(position.tp.partition()).ok());
+            let same = match (&position.log, &log) {
+                (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+                (None, None) => true,
+                _ => false,
+            };
+            if !same {
+                // Made anew: the old position means nothing to it but what the policy says.
+                let offset = position.offset.filter(|_| log.is_some());
+                position.seek(offset);
+                position.log = log;
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins the group with all partitions of the topics that exist, or joins again when there are
+    /// more of them.
+    fn follow_subscribed(
+        &mut self,
+        broker: &Handle,
+        config: &ConsumerConfig,
+        topics: &[Arc<str>],
+    ) -> Result<()> {
+        let group = Self::group(config)?;
+        let mut assignment = Vec::new();
+        for name in topics {
+            let topic = match broker.topic(name) {
+                None if Self::may_create(broker, config) => Some(broker.topic_or_create(name)?),
+                found => found,
+            };
+            for log in topic.iter().flat_map(|topic| topic.logs().to_vec()) {
+                assignment.push((log.tp.clone(), log));
+            }
+        }
+        let same = self.member.is_some()
+            && self.positions.len() == assignment.len()
+            && self.positions.iter().zip(&assignment).all(|(position, (tp, log))| {
+                position.tp == *tp && position.log.as_ref().is_some_and(|old| Arc::ptr_eq(old, log))
+            });
+        if same || (assignment.is_empty() && self.member.is_none()) {
+            return Ok(());
+        }
+        self.leave(broker, config)?;
+        let partitions: Vec<TopicPartition> = assignment.iter().map(|(tp, _)| tp.clone()).collect();
+        self.member = Some(broker.join_group(group, topics, &partitions)?);
+        let mut old = std::mem::take(&mut self.positions);
+        for (tp, log) in assignment {
+            let kept = old.iter().position(|position| {
+                position.tp == tp && position.log.as_ref().is_some_and(|l| Arc::ptr_eq(l, &log))
+            });
+            self.positions.push(match kept {
+                Some(index) => old.swap_remove(index),
+                None => Position::new(tp, Some(log)),
+            });
+        }
+        Ok(())
+    }
+
+    /// Leaves the group, if the consumer is in it.
+    pub(crate) fn leave(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
+        match self.member.take() {
+            Some(member) => broker.leave_group(Self::group(config)?, &member),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what was asked for before.
+    pub(crate) fn reset(&mut self, wants: Wants) {
+        self.positions = match &wants {
+            Wants::Partitions(partitions) => {
+                partitions.iter().map(|tp| Position::new(tp.clone(), None)).collect()
+            }
+            Wants::Nothing | Wants::Topics(_) => Vec::new(),
+        };
+        self.wants = wants;
+        self.seen_topics = None;
+        self.turn = 0;
+        self.committed.clear();
+    }
+
+    /// Finds out where to read in every partition that does not know it yet.
+    pub(crate) fn resolve(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
+        for position in &mut self.positions {
+            let Some(log) = position.log.clone() else { continue };
+            if let Some(offset) = position.offset
+                && offset >= log.start_offset()
+                && offset <= log.end_offset()
+            {
+                continue;
+            }
+            let committed = match (position.offset, config.group_id.as_deref()) {
+                (None, Some(group)) if !group.is_empty() && !broker.read_only => {
+                    broker.committed(group, &position.tp)?.map(|committed| committed.offset())
+                }
+                _ => None,
+            };
+            let in_range = |offset: &i64| *offset >= log.start_offset() && *offset <= log.end_offset();
+            if let Some(offset) = committed.filter(in_range) {
+                position.seek(Some(offset));
+                continue;
+            }
+            let spec = match config.offset_reset {
+                OffsetReset::Earliest => OffsetSpec::Earliest,
+                OffsetReset::Latest => OffsetSpec::Latest,
+                OffsetReset::None => {
+                    return Err(match position.offset.or(committed) {
+                        Some(offset) => {
+                            Error::offset_out_of_range(offset, log.start_offset(), log.end_offset())
+                        }
+                        None => Error::new(
+                            ErrorKind::NoOffsetForPartition,
+                            "there is no committed offset, and auto.offset.reset is none",
+                        ),
+                    }
+                    .on(&position.tp));
+                }
+            };
+            let found = log.offset_for(spec, config.isolation)?;
+            position.seek(found.map(|found| found.offset));
+        }
+        Ok(())
+    }
+
+    /// Reads up to `max.poll.records`, each partition in its turn.
+    pub(crate) fn fetch(&mut self, config: &ConsumerConfig) -> Result<Records> {
+        let mut records = Records::default();
+        let mut bytes = 0;
+        let count = self.positions.len();
+        let turn = self.turn.checked_rem(count).unwrap_or(0);
+        for step in 0..count {
+            let Some(position) = self.positions.get_mut((turn + step) % count) else { continue };
+            let left = config.max_poll_records - records.len();
+            if left == 0 || bytes >= config.fetch_max_bytes {
+                // It was not asked: it comes first next time.
+                self.turn = turn + step;
+                return Ok(records);
+            }
+            match position.fetch(config, left, &mut records) {
+                Ok(read) => bytes += read,
+                // What others gave is handed out first; the error comes again.
+                Err(_) if !records.is_empty() => {
+                    self.turn = turn + step;
+                    return Ok(records);
+                }
+                Err(error) => {
+                    // The others get their turn before it comes again.
+                    self.turn = turn + step + 1;
+                    return Err(error);
+                }
+            }
+        }
+        self.turn = turn + 1;
+        Ok(records)
+    }
+
+    /// Whether a fetch would bring something, or fail, without waiting.
+    pub(crate) fn is_ready(&self, config: &ConsumerConfig) -> bool {
+        self.positions.iter().any(|position| position.is_ready(config))
+    }
+
+    /// The positions, as a commit takes them.
+    pub(crate) fn to_commit(&self) -> Offsets {
+        let positions = self.positions.iter();
+        positions.filter_map(|p| Some((p.tp.clone(), p.to_commit()?))).collect()
+    }
+
+    /// Commits the positions that earlier polls reached, when it is time.
+    pub(crate) fn auto_commit(
+        &mut self,
+        broker: &Handle,
+        config: &ConsumerConfig,
+        now: Option<Duration>,
+    ) -> Result<()> {
+        let has_group = config.group_id.as_deref().is_some_and(|group| !group.is_empty());
+        if !config.auto_commit || !has_group || broker.read_only {
+            return Ok(());
+        }
+        if let Some(now) = now {
+            let due = *self.next_auto_commit.get_or_insert(now + config.auto_commit_interval);
+            if now < due {
+                return Ok(());
+            }
+            self.next_auto_commit = Some(now + config.auto_commit_interval);
+        }
+        let offsets = self.to_commit();
+        let changed: Offsets = offsets
+            .iter()
+            .filter(|(tp, position)| self.committed.get(tp) != Some(&position.offset()))
+            .map(|(tp, position)| (tp.clone(), position.clone()))
+            .collect();
+        broker.commit_offsets(Self::group(config)?, self.member.as_ref(), &changed)?;
+        for (tp, position) in changed.iter() {
+            self.committed.insert(tp.clone(), position.offset());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn position_mut(&mut self, tp: &TopicPartition) -> Result<&mut Position> {
+        self.positions.iter_mut().find(|position| position.tp == *tp).ok_or_else(|| {
+            Error::new(ErrorKind::IllegalState, format!("{tp} is not assigned to this consumer"))
+        })
+    }
+}
