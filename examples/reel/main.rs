@@ -1,0 +1,91 @@
+//! Kafka's command-line tools over a logreel directory.
+//!
+//! ```text
+//! cargo run --release --example reel -- topics --dir ./data --create --topic orders --partitions 3
+//! ```
+//!
+//! Flags and output are those of Kafka's own tools, with `--dir DIR` in place of
+//! `--bootstrap-server`. It is written against the public API only.
+
+mod batches;
+mod console_consumer;
+mod console_producer;
+mod dump_log;
+mod failure;
+mod indexes;
+mod place;
+mod show;
+mod topics;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use failure::{Failure, Outcome};
+
+#[derive(Debug, Parser)]
+#[command(name = "reel", about = "Kafka's command-line tools over a logreel directory")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create, list, describe, alter and delete topics (kafka-topics)
+    Topics(topics::Args),
+    /// Send lines of the standard input (kafka-console-producer)
+    ConsoleProducer(console_producer::Args),
+    /// Print records, following the log (kafka-console-consumer)
+    ConsoleConsumer(console_consumer::Args),
+    /// Show what is in the files of a partition (kafka-dump-log)
+    DumpLog(dump_log::Args),
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        Command::Topics(args) => topics::run(args),
+        Command::ConsoleProducer(args) => console_producer::run(args),
+        Command::ConsoleConsumer(args) => console_consumer::run(args),
+        Command::DumpLog(args) => dump_log::run(&args),
+    }
+}
+
+/// One line of what clap says in several: the error itself, without usage and hints.
+fn usage_error(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = said.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+fn complain(message: &str) -> ExitCode {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "reel: {message}");
+    ExitCode::FAILURE
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                    let _ = write!(std::io::stdout(), "{error}");
+                    ExitCode::SUCCESS
+                }
+                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                    complain("a command is missing; see reel --help")
+                }
+                _ => complain(&usage_error(&error)),
+            };
+        }
+    };
+    match run(cli.command) {
+        // Whoever read the output has seen enough.
+        Ok(()) | Err(Failure::Unheard) => ExitCode::SUCCESS,
+        Err(Failure::Message(message)) => complain(&message),
+    }
+}
