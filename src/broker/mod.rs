@@ -24,9 +24,9 @@ mod partition;
 
 mod topic;
 
-mod builder;
-
 mod handle;
+
+mod builder;
 
 pub use builder::BrokerBuilder;
 pub use config::Housekeeping;

@@ -25,12 +25,7 @@ impl TopicState {
         config: Arc<TopicConfig>,
         logs: Vec<Arc<Log>>,
     ) -> Self {
-        Self {
-            name,
-            id,
-            config: RwLock::new(config),
-            logs: RwLock::new(Arc::new(logs)),
-        }
+        Self { name, id, config: RwLock::new(config), logs: RwLock::new(Arc::new(logs)) }
     }
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {

@@ -41,12 +41,7 @@ pub struct NewTopic {
 impl NewTopic {
     /// A topic with the broker's `num.partitions` (default 1) and Kafka's default configuration.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            partitions: None,
-            replication_factor: 1,
-            config: BTreeMap::new(),
-        }
+        Self { name: name.into(), partitions: None, replication_factor: 1, config: BTreeMap::new() }
     }
 
     /// How many partitions, 1 to 100 000.
@@ -107,7 +102,10 @@ impl Shared {
         if topic.replication_factor != 1 {
             return Err(Error::kafka(
                 ErrorCode::InvalidReplicationFactor,
-                format!("replication factor {}: one process has one copy", topic.replication_factor),
+                format!(
+                    "replication factor {}: one process has one copy",
+                    topic.replication_factor
+                ),
             ));
         }
         let partitions = topic.partitions.unwrap_or(self.config.num_partitions);
@@ -116,7 +114,8 @@ impl Shared {
 
         let mut catalog = self.catalog.lock();
         self.check_open()?;
-        if let Some(known) = catalog.topics.keys().find(|known| names::collide(known, &topic.name)) {
+        if let Some(known) = catalog.topics.keys().find(|known| names::collide(known, &topic.name))
+        {
             return Err(if **known == *topic.name {
                 Error::kafka(
                     ErrorCode::TopicAlreadyExists,
@@ -125,7 +124,10 @@ impl Shared {
             } else {
                 Error::kafka(
                     ErrorCode::InvalidTopic,
-                    format!("topic name {:?} collides with {known}: '.' and '_' count as the same", topic.name),
+                    format!(
+                        "topic name {:?} collides with {known}: '.' and '_' count as the same",
+                        topic.name
+                    ),
                 )
             });
         }

@@ -10,5 +10,5 @@ mod protocol;
 mod group;
 
 pub(crate) use group::{Group, Member, check_position, commit_record};
-pub(crate) use protocol::{encode_assignment, encode_subscription};
 pub(crate) use offsets::{CommitValue, GroupValue, OffsetsKey, group_partition};
+pub(crate) use protocol::{encode_assignment, encode_subscription};

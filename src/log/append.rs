@@ -95,15 +95,19 @@ impl Log {
             });
         }
         let base_offset = self.end_offset();
-        let Some(last_offset) = base_offset.checked_add(i64::from(header.last_offset_delta())) else {
-            return Err(Error::kafka(ErrorCode::InvalidRequest, "the log has no more offsets")
-                .on(&self.tp));
+        let Some(last_offset) = base_offset.checked_add(i64::from(header.last_offset_delta()))
+        else {
+            return Err(
+                Error::kafka(ErrorCode::InvalidRequest, "the log has no more offsets").on(&self.tp)
+            );
         };
-        let segment = self.segment_for(&mut writer, &config, batch.bytes().len(), &header, last_offset)?;
+        let segment =
+            self.segment_for(&mut writer, &config, batch.bytes().len(), &header, last_offset)?;
         batch.assign(base_offset, Self::current_epoch(&writer));
         self.write(&segment, batch.bytes())?;
         self.take_note(&mut writer, &segment, batch.header(), None);
-        writer.unflushed = writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
+        writer.unflushed =
+            writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
         let sync_due = writer.unflushed >= config.flush_messages;
         if sync_due {
             writer.unflushed = 0;
@@ -121,7 +125,10 @@ impl Log {
         if size > config.max_message_bytes {
             return Err(Error::kafka(
                 ErrorCode::MessageTooLarge,
-                format!("a batch of {size} bytes is over max.message.bytes = {}", config.max_message_bytes),
+                format!(
+                    "a batch of {size} bytes is over max.message.bytes = {}",
+                    config.max_message_bytes
+                ),
             )
             .on(&self.tp));
         }

@@ -14,7 +14,10 @@ pub(crate) const SEGMENT_BYTES_MIN: i64 = if cfg!(feature = "testing") { 14 } el
 const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 
 enum Rule {
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
     /// gzip's level: 1 to 9, or -1 for its own default.
     Level,
     Ratio,
@@ -237,9 +240,8 @@ impl TopicConfig {
 
     /// Every key a topic has, with the value in force, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        KEYS.iter().map(|key| {
-            (key.name, self.overrides.get(key.name).map_or(key.default, String::as_str))
-        })
+        KEYS.iter()
+            .map(|key| (key.name, self.overrides.get(key.name).map_or(key.default, String::as_str)))
     }
 
     /// What happens to records that are no longer needed.
@@ -279,14 +281,12 @@ impl Rule {
                 Ok(number) if (0.0..=1.0).contains(&number) => Ok(()),
                 _ => refuse("a number from 0 to 1 is needed"),
             },
-            Self::OneOf(words) if words.contains(&value) => {
-                match value.parse::<Compression>() {
-                    Ok(codec) if name == "compression.type" && !codec.is_available() => {
-                        refuse("this build has no such codec; enable the crate's feature")
-                    }
-                    _ => Ok(()),
+            Self::OneOf(words) if words.contains(&value) => match value.parse::<Compression>() {
+                Ok(codec) if name == "compression.type" && !codec.is_available() => {
+                    refuse("this build has no such codec; enable the crate's feature")
                 }
-            }
+                _ => Ok(()),
+            },
             Self::OneOf(words) => refuse(&format!("one of {} is needed", words.join(", "))),
             Self::SomeOf(words) => {
                 if value.split(',').all(|word| words.contains(&word.trim())) {

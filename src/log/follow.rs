@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::config::TopicConfig;
 use super::context::LogContext;
 use super::index::IndexBuilder;
+use super::leftovers::Listing;
 use super::names::{self, SegmentFile};
-use super::open::Listing;
 use super::partition::{Halt, Log, Opened};
 use super::producers::ProducerStates;
 use super::replay::replay;
@@ -117,7 +117,8 @@ impl Log {
         let demand = Demand { crc: true, continuous: self.continuous, epoch: None };
         let trust = Trust::Never;
         let context = &self.context;
-        let segment = Segment::existing(context, &self.dir, base, (file, 0), trust, interval, demand);
+        let segment =
+            Segment::existing(context, &self.dir, base, (file, 0), trust, interval, demand);
         segment.install(
             Rebuilt { index: IndexBuilder::new(base, interval), aborted: Vec::new() },
             true,

@@ -79,7 +79,13 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    pub(crate) fn new(source: Source, position: u64, end: u64, expect: Expect, demand: Demand) -> Self {
+    pub(crate) fn new(
+        source: Source,
+        position: u64,
+        end: u64,
+        expect: Expect,
+        demand: Demand,
+    ) -> Self {
         Self { source, position, end, expect, demand, chunk: Bytes::new() }
     }
 
@@ -174,11 +180,7 @@ impl Scanner {
     }
 
     fn bad(&self, reason: String) -> Stop {
-        Stop::Bad(BadBatch {
-            position: self.position,
-            next_offset: self.next_offset(),
-            reason,
-        })
+        Stop::Bad(BadBatch { position: self.position, next_offset: self.next_offset(), reason })
     }
 
     fn undecodable(&self, error: &DecodeError) -> Stop {

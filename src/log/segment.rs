@@ -228,7 +228,8 @@ impl Segment {
         if let Index::Growing(builder) = &*self.index.lock() {
             return Ok(builder.max_timestamp());
         }
-        let last = self.with_index(false, |_, times| TimeIndexEntry::read_all(times).next_back())?;
+        let last =
+            self.with_index(false, |_, times| TimeIndexEntry::read_all(times).next_back())?;
         Ok(last.map(|e| (e.timestamp, self.base_offset + i64::from(e.relative_offset))))
     }
 
@@ -272,7 +273,8 @@ impl Segment {
             let path = FilePath::within(&self.dir, kind.name(self.base_offset));
             self.context.storage.read_all(&path, INDEX_BYTES_MAX)
         };
-        let (Some(offset), Some(time)) = (read(SegmentFile::OffsetIndex)?, read(SegmentFile::TimeIndex)?)
+        let (Some(offset), Some(time)) =
+            (read(SegmentFile::OffsetIndex)?, read(SegmentFile::TimeIndex)?)
         else {
             return Ok(None);
         };
@@ -409,10 +411,9 @@ impl Segment {
         let (offset, time) = match &*self.index.lock() {
             Index::OnDisk(Trust::Proven(proof)) => return Some(*proof),
             Index::OnDisk(_) => return None,
-            Index::Growing(builder) => (
-                crc32fast::hash(builder.offset_bytes()),
-                crc32fast::hash(builder.time_bytes()),
-            ),
+            Index::Growing(builder) => {
+                (crc32fast::hash(builder.offset_bytes()), crc32fast::hash(builder.time_bytes()))
+            }
             Index::Loaded { offset, time, .. } => (crc32fast::hash(offset), crc32fast::hash(time)),
         };
         let txn = match &*self.aborted.lock() {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::homes::*;
 use logreel::{
-    Acks, Compression, ErrorCode, ErrorKind, Housekeeping, IsolationLevel, NewTopic, OffsetReset, ProducerRecord,
+    Acks, Compression, ErrorCode, ErrorKind, Housekeeping, IsolationLevel, NewTopic, OffsetReset,
+    ProducerRecord,
 };
 
 #[test]
@@ -55,7 +56,8 @@ fn the_same_key_goes_to_the_same_partition_and_an_explicit_one_wins() {
         // Kafka's own vectors: "21" -> 0, "a" -> 1, "a-little-bit-long-string" -> 2 of three.
         for (key, partition) in [("21", 0), ("a", 1), ("a-little-bit-long-string", 2)] {
             for _ in 0..3 {
-                let placed = producer.send(ProducerRecord::to("t").key(key).value("v")).wait().unwrap();
+                let placed =
+                    producer.send(ProducerRecord::to("t").key(key).value("v")).wait().unwrap();
                 assert_eq!(placed.partition(), partition, "{key}");
             }
             let placed =
@@ -217,10 +219,7 @@ fn errors_come_through_the_delivery_and_neighbours_are_written() {
         );
         let replicas = NewTopic::new("r").set("min.insync.replicas", "2");
         broker.create_topic(replicas).unwrap();
-        assert_eq!(
-            fails(ProducerRecord::to("r").value("x")),
-            Some(ErrorCode::NotEnoughReplicas)
-        );
+        assert_eq!(fails(ProducerRecord::to("r").value("x")), Some(ErrorCode::NotEnoughReplicas));
         producer.send(ProducerRecord::to("t").value("after")).wait().unwrap();
         assert_eq!(read_all(&broker, "t", 0).len(), 2);
         let clone = producer.clone();
@@ -247,7 +246,9 @@ fn dropping_the_producer_writes_what_was_sent() {
 fn many_threads_share_a_producer_and_keep_the_order_of_their_keys() {
     for home in homes().into_iter().filter(|home| home.clock.is_none()) {
         let broker = home.open();
-        broker.create_topic(NewTopic::new("t").partitions(4).set("segment.bytes", "20000")).unwrap();
+        broker
+            .create_topic(NewTopic::new("t").partitions(4).set("segment.bytes", "20000"))
+            .unwrap();
         let producer = broker.producer().acks(Acks::Leader).batch_size(500).build().unwrap();
         std::thread::scope(|scope| {
             for thread in 0..8 {
@@ -325,7 +326,10 @@ fn seeks_and_resets() {
         let broker = home.open();
         let producer = broker.producer().build().unwrap();
         for i in 0..10 {
-            producer.send(ProducerRecord::to("t").value(i.to_string()).timestamp(NOW + i)).wait().unwrap();
+            producer
+                .send(ProducerRecord::to("t").value(i.to_string()).timestamp(NOW + i))
+                .wait()
+                .unwrap();
         }
         let tp = ("t", 0).into();
         let consumer = broker.consumer().build().unwrap();

@@ -65,7 +65,12 @@ pub fn disk() -> Home {
 
 /// A reader of whole partitions from their start.
 pub fn reader(broker: &Broker) -> Consumer {
-    broker.consumer().auto_offset_reset(OffsetReset::Earliest).max_poll_records(10_000).build().unwrap()
+    broker
+        .consumer()
+        .auto_offset_reset(OffsetReset::Earliest)
+        .max_poll_records(10_000)
+        .build()
+        .unwrap()
 }
 
 /// Everything a consumer can read now.

@@ -72,7 +72,8 @@ fn files_are_private() {
     log.append([(None, Some("x"))]).unwrap();
     drop(log);
     broker.close().unwrap();
-    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode =
+        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&root), 0o700);
     assert_eq!(mode(&root.join("t-0")), 0o700);
     for (path, _) in snapshot(&root) {

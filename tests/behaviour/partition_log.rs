@@ -32,8 +32,11 @@ fn a_partition_is_a_raw_commit_log() {
             .headers()
             .map(|h| (h.key_lossy().into_owned(), h.value().map(<[u8]>::to_vec)))
             .collect();
-        let expected =
-            [("h".to_owned(), Some(b"1".to_vec())), ("h".into(), Some(b"2".to_vec())), ("n".into(), None)];
+        let expected = [
+            ("h".to_owned(), Some(b"1".to_vec())),
+            ("h".into(), Some(b"2".to_vec())),
+            ("n".into(), None),
+        ];
         assert_eq!(headers, expected);
         for bad in [-1, 51, i64::MAX, i64::MIN] {
             let error = log.read(bad, 1).unwrap_err();
@@ -91,8 +94,7 @@ fn log_append_time_replaces_the_records_own() {
         let broker = home.open();
         let topic = NewTopic::new("t").timestamp_type(TimestampType::LogAppendTime);
         let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
-        let placed =
-            log.append([RawRecord::new(None, Some(b"x")).timestamp(5)]).unwrap();
+        let placed = log.append([RawRecord::new(None, Some(b"x")).timestamp(5)]).unwrap();
         let stamped = placed.log_append_time.unwrap();
         assert!(stamped > 1_600_000_000_000);
         let records = log.read(0, 1 << 20).unwrap();

@@ -173,7 +173,8 @@ fn every_flipped_bit_of_a_closed_directory() {
     let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
     for i in 0..8i64 {
         let value = format!("value {i}");
-        let record = logreel::RawRecord::new(Some(b"key"), Some(value.as_bytes())).timestamp(NOW + i);
+        let record =
+            logreel::RawRecord::new(Some(b"key"), Some(value.as_bytes())).timestamp(NOW + i);
         log.append([record]).unwrap();
     }
     let truth = read_all(&broker, "t", 0);
@@ -215,7 +216,11 @@ fn every_flipped_bit_of_a_closed_directory() {
                     Ok(records) if records.is_empty() => break true,
                     Ok(records) => read.extend(records.to_vec()),
                     Err(error) => {
-                        assert_eq!(error.code(), Some(ErrorCode::CorruptMessage), "{what}: {error}");
+                        assert_eq!(
+                            error.code(),
+                            Some(ErrorCode::CorruptMessage),
+                            "{what}: {error}"
+                        );
                         assert!(error.position().is_some() && error.path().is_some(), "{what}");
                         break false;
                     }
@@ -226,7 +231,8 @@ fn every_flipped_bit_of_a_closed_directory() {
             detected += usize::from(!complete);
             if complete {
                 for (time, offset) in [(NOW, 0), (NOW + 3, 3), (NOW + 7, 7)] {
-                    let found = log.offset_for(logreel::OffsetSpec::Timestamp(time)).unwrap().unwrap();
+                    let found =
+                        log.offset_for(logreel::OffsetSpec::Timestamp(time)).unwrap().unwrap();
                     assert_eq!(found.offset, offset, "{what}");
                 }
             }

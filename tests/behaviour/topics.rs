@@ -42,7 +42,8 @@ fn t117_names_outside_kafkas_rules_are_refused_and_make_nothing() {
     for home in homes() {
         let broker = home.open();
         broker.create_topic("a.b").unwrap();
-        for name in ["", ".", "..", "../x", "a/b", "a b", "a_b", &"x".repeat(250), "\u{e9}", "a\0"] {
+        for name in ["", ".", "..", "../x", "a/b", "a b", "a_b", &"x".repeat(250), "\u{e9}", "a\0"]
+        {
             let error = broker.create_topic(name).unwrap_err();
             assert_eq!(error.code(), Some(ErrorCode::InvalidTopic), "{name:?}");
             assert!(error.to_string().len() < 300, "{error}");
@@ -83,7 +84,8 @@ fn absurd_topics_are_refused() {
         }
         let error = broker.create_topic(NewTopic::new("t").replication_factor(3)).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::InvalidReplicationFactor));
-        let error = broker.create_topic(NewTopic::new("t").set("retention.hours", "1")).unwrap_err();
+        let error =
+            broker.create_topic(NewTopic::new("t").set("retention.hours", "1")).unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::InvalidConfig));
         assert!(broker.topics().unwrap().is_empty());
     }
@@ -100,10 +102,7 @@ fn t027_a_topic_made_anew_has_nothing_of_the_old_one() {
         }
         let kept = old.partition(0).unwrap().read(0, 1 << 20).unwrap();
         broker.delete_topic("t").unwrap();
-        assert_eq!(
-            broker.topic("t").unwrap_err().code(),
-            Some(ErrorCode::UnknownTopicOrPartition)
-        );
+        assert_eq!(broker.topic("t").unwrap_err().code(), Some(ErrorCode::UnknownTopicOrPartition));
         assert_eq!(kept.len(), 3, "batches in readers' hands stay valid");
         assert!(kept.iter().all(|r| r.value() == Some(b"old")));
         assert!(old.partition(0).unwrap().append([(None, Some("x"))]).is_err());

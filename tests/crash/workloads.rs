@@ -77,7 +77,7 @@ pub(crate) fn appends() -> SimStorage {
         }
     }
     // The broker stays open: nothing of a clean close may help.
-    std::mem::forget((log, broker));
+    Box::leak(Box::new((log, broker)));
     run.sim
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn topics() -> SimStorage {
     broker.create_topic("other").unwrap();
     run.append(&log);
     run.sync(&log);
-    std::mem::forget((log, broker));
+    Box::leak(Box::new((log, broker)));
     run.sim
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn commits() -> SimStorage {
         run.mark(Mark::Durable(run.written));
         run.mark(Mark::Committed(run.written));
     }
-    std::mem::forget((log, consumer, broker));
+    Box::leak(Box::new((log, consumer, broker)));
     run.sim
 }
 
@@ -148,6 +148,6 @@ pub(crate) fn lying_acks() -> SimStorage {
         run.append(&log);
         run.mark(Mark::Durable(run.written));
     }
-    std::mem::forget((log, broker));
+    Box::leak(Box::new((log, broker)));
     run.sim
 }

@@ -45,7 +45,8 @@ impl NameOp {
 
     /// Whether both change the same name, or the name of the same thing.
     pub(super) fn concerns(&self, other: &Self) -> bool {
-        let ((name, node), (other_name, other_node)) = (self.name_and_node(), other.name_and_node());
+        let ((name, node), (other_name, other_node)) =
+            (self.name_and_node(), other.name_and_node());
         name == other_name || node == other_node
     }
 }
