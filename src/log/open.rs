@@ -268,14 +268,13 @@ impl Unmanifested<'_> {
     fn recover(
         &self,
         segments: Vec<Arc<Segment>>,
-        mut epochs: Vec<EpochEntry>,
+        epochs: Vec<EpochEntry>,
         first: i64,
         report: &mut PartitionReport,
     ) -> Result<Opened> {
         let begin = Log::segment_of(&segments, self.options.recovery_point).unwrap_or(0);
         let base = segments.get(begin).map_or(first, |segment| segment.base_offset);
         let producers = self.producers_before(&segments, base)?;
-        epochs.retain(|entry| entry.start_offset <= base);
         let mut recovery = Recovery {
             context: self.context,
             dir: self.dir,
@@ -295,7 +294,8 @@ impl Unmanifested<'_> {
             recovery.epochs = vec![EpochEntry { epoch: 0, start_offset: first }];
         }
         recovery.run()?;
-        let Recovery { segments, mut producers, epochs, damage, end, .. } = recovery;
+        let Recovery { segments, mut producers, mut epochs, damage, end, .. } = recovery;
+        epochs.retain(|entry| entry.start_offset <= end);
         let now = self.context.clock.wall_millis();
         producers.expire(now.saturating_sub(super::replay::PRODUCER_EXPIRATION_MS));
         for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, end)? {
@@ -313,7 +313,8 @@ impl Unmanifested<'_> {
 
     /// Producer state where the scan begins: the newest snapshot below, and what came since.
     fn producers_before(&self, segments: &[Arc<Segment>], base: i64) -> Result<ProducerStates> {
-        let snapshot = newest_snapshot(&self.context.storage, self.dir, base)?;
+        let start = self.options.log_start.unwrap_or(0);
+        let snapshot = newest_snapshot(&self.context.storage, self.dir, start, base)?;
         let (from, mut producers) = snapshot.unwrap_or_default();
         for segment in segments.iter().take_while(|segment| segment.base_offset < base) {
             if segment.base_offset < from {

@@ -6,9 +6,10 @@ use crate::error::Error;
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, DecodeError, RecordBatch};
 use crate::storage::File;
 
-/// How much is read ahead at a time: large enough that syscalls do not count, small enough that a
-/// chunk pinned by a few records in a user's hands does no harm.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// How much is read ahead at a time. A scan begins small, since it may want one record, and doubles
+/// up to where syscalls do not count; a chunk pinned by a few records does no harm either.
+const CHUNK_BYTES_FIRST: usize = 8 * 1024;
+const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// Where a scan takes its bytes from.
 #[derive(Clone, Debug)]
@@ -76,6 +77,8 @@ pub(crate) struct Scanner {
     expect: Expect,
     demand: Demand,
     chunk: Bytes,
+    /// How much the next read asks for.
+    ahead: usize,
 }
 
 impl Scanner {
@@ -86,7 +89,15 @@ impl Scanner {
         expect: Expect,
         demand: Demand,
     ) -> Self {
-        Self { source, position, end, expect, demand, chunk: Bytes::new() }
+        Self {
+            source,
+            position,
+            end,
+            expect,
+            demand,
+            chunk: Bytes::new(),
+            ahead: CHUNK_BYTES_FIRST,
+        }
     }
 
     /// Where the next batch begins.
@@ -170,7 +181,9 @@ impl Scanner {
             }
             Source::File(file) => {
                 let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-                file.read_at(self.position, len.max(CHUNK_BYTES).min(left)).map_err(Stop::Io)?
+                let ahead = len.max(self.ahead).min(left);
+                self.ahead = (self.ahead * 2).min(CHUNK_BYTES_MAX);
+                file.read_at(self.position, ahead).map_err(Stop::Io)?
             }
         };
         if self.chunk.len() < len {

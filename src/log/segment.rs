@@ -199,6 +199,9 @@ impl Segment {
     /// The place to begin scanning for `offset`. With `fresh` the index is rebuilt first: the one
     /// that was there proved to be wrong.
     pub(crate) fn find_offset(self: &Arc<Self>, offset: i64, fresh: bool) -> Result<ScanStart> {
+        if offset <= self.base_offset && !fresh {
+            return Ok(self.start());
+        }
         let relative = offset.saturating_sub(self.base_offset);
         let found = self.with_index(fresh, |bytes, _| index::offset_floor(bytes, relative))?;
         Ok(found.map_or(self.start(), |entry| self.at(entry)))
@@ -378,14 +381,16 @@ impl Segment {
         if let Index::Loaded { offset, time, unsaved } = &mut *index
             && std::mem::take(unsaved)
         {
-            self.write_derived(SegmentFile::OffsetIndex, offset);
-            self.write_derived(SegmentFile::TimeIndex, time);
+            // The offset index last: who follows the directory takes it as a sign that the others
+            // are written.
             match &*self.aborted.lock() {
                 Some(aborted) if !aborted.is_empty() => {
                     self.write_derived(SegmentFile::TxnIndex, &transactions::encode(aborted));
                 }
                 _ => {}
             }
+            self.write_derived(SegmentFile::TimeIndex, time);
+            self.write_derived(SegmentFile::OffsetIndex, offset);
         }
         drop(index);
         self.sealed.store(true, Ordering::Release);
@@ -442,7 +447,12 @@ impl Segment {
         let believed = match (trust, &file) {
             (Trust::Proven(proof), None) => proof.txn.is_none(),
             (Trust::Proven(proof), Some(bytes)) => proof.txn == Some(crc32fast::hash(bytes)),
-            (Trust::Plausible, _) => true,
+            (Trust::Plausible, Some(_)) => true,
+            (Trust::Plausible, None) => {
+                let index = SegmentFile::OffsetIndex.name(self.base_offset);
+                let path = FilePath::within(&self.dir, index);
+                self.context.storage.open_if_exists(&path, Open::Read)?.is_some()
+            }
             (Trust::Never, _) => false,
         };
         let from_file = match &file {

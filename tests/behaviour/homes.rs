@@ -96,6 +96,12 @@ pub fn text(bytes: &Option<bytes::Bytes>) -> Option<String> {
     bytes.as_ref().map(|b| String::from_utf8_lossy(b).into_owned())
 }
 
+/// A directory in memory where there is one: for tests that open thousands of directories and ask
+/// nothing of the disk.
+pub fn memory_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// The files under a directory, with their content.
 pub fn snapshot(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();

@@ -189,7 +189,7 @@ fn every_flipped_bit_of_a_closed_directory() {
             continue;
         }
         for bit in 0..bytes.len() * 8 {
-            let copy = tempfile::tempdir().unwrap();
+            let copy = memory_dir();
             copy_dir(dir, copy.path());
             let target = copy.path().join(path.strip_prefix(dir).unwrap());
             let mut flipped = bytes.clone();
