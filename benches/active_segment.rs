@@ -4,6 +4,9 @@
 //! file has grown. *buffers*: the newest batches kept as they were written, older ones by pread.
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::slow_vector_initialization,
     clippy::indexing_slicing,
     missing_docs,
     unsafe_code,

@@ -2,6 +2,9 @@
 //! anything. Each group prints its limit first. See `benches/NOTES.md` for what was learned.
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::slow_vector_initialization,
     clippy::print_stdout,
     clippy::indexing_slicing,
     missing_docs,
