@@ -1,4 +1,134 @@
-//! Apache Kafka's log as a library.
+//! Apache Kafka's log as a library: topics, partitions, producers and consumer groups over an
+//! append-only, segmented, checksummed log, inside your process, with no networking at all.
+//!
+//! It is Kafka's log in the sense that the bytes are Kafka's: segment files, indexes and committed
+//! offsets are what a Kafka broker writes, so Kafka's tools read our directories and we read
+//! Kafka's. It is not a broker: no other process produces or consumes through it, and there is no
+//! replication. One disk, one copy.
+//!
+//! ```
+//! use std::time::Duration;
+//! use logreel::{Broker, NewTopic, OffsetReset, ProducerRecord};
+//!
+//! # fn main() -> logreel::Result<()> {
+//! let broker = Broker::in_memory(); // or Broker::open("./data")?
+//! broker.create_topic(NewTopic::new("orders").partitions(3))?;
+//!
+//! let producer = broker.producer().build()?;
+//! producer.send(ProducerRecord::to("orders").key("customer-7").value("new order")).wait()?;
+//!
+//! let group = broker.consumer().group_id("billing");
+//! let consumer = group.auto_offset_reset(OffsetReset::Earliest).build()?;
+//! consumer.subscribe(["orders"])?;
+//! for record in &consumer.poll(Duration::from_secs(1))? {
+//!     println!("{:?}", record.value());
+//! }
+//! consumer.commit()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Topics and partitions
+//!
+//! A [`Topic`] has a name, an id, Kafka's configuration keys ([`TopicConfig`]) and partitions. A
+//! [`Partition`] is a log: records get offsets 0, 1, 2 and stay in that order. By itself it is a raw
+//! commit log that can be appended to and read without producers and groups.
+//!
+//! ```
+//! # use logreel::{Broker, NewTopic, OffsetSpec};
+//! let broker = Broker::in_memory();
+//! let topic = broker.create_topic(NewTopic::new("events").set("segment.bytes", "1048576"))?;
+//! let log = topic.partition(0)?;
+//! log.append([(Some("sensor-1"), Some("21.5")), (Some("sensor-2"), Some("19.0"))])?;
+//! assert_eq!((log.log_start_offset(), log.high_watermark()), (0, 2));
+//! let last = log.read(1, 1024 * 1024)?;
+//! assert_eq!(last.iter().next().and_then(|record| record.value()), Some(&b"19.0"[..]));
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
+//! # Producing
+//!
+//! [`Producer::send`] encodes a record into the open batch of its partition and returns a
+//! [`Delivery`]: wait for it, `.await` it (no runtime is needed), have it called back, or
+//! [`forget`](Delivery::forget) it. Every error comes through it. A batch is written when it is full
+//! or has lingered, by whoever comes first: the sender that filled it, a thread that waits for it,
+//! [`flush`](Producer::flush), or a thread of the broker. Records with the same key go to the same
+//! partition, the one Kafka's Java producer would choose.
+//!
+//! # What survives what
+//!
+//! | [`Acks`] | the delivery completes when | then it survives |
+//! |---|---|---|
+//! | [`None`](Acks::None) | the record is in the batch (its offset is never known) | nothing |
+//! | [`Leader`](Acks::Leader) | the batch's `write` returned | panic, abort, `kill -9` |
+//! | [`All`](Acks::All) (default) | `fdatasync` of the segment returned, and the directory of a new segment is synced | power loss, on a disk that honours flush |
+//!
+//! One sync covers every batch written before it began. A commit waits like `All`, after syncing the
+//! partitions it points into. In memory all of them complete at once and nothing outlives the
+//! process. Consumers see a batch when it is written, before it is synced; after power loss a reader
+//! may have seen records that are gone. A failed sync is never retried: the partition then takes no
+//! more appends until it is opened again. A full disk stops nothing for good.
+//!
+//! # Consuming
+//!
+//! A [`Consumer`] subscribes to topics as a member of a group, or is assigned partitions.
+//! [`Consumer::poll`] returns [`Records`] that own (share) the memory they point into: they may go
+//! to another thread, outlive the consumer, and be processed while offsets are committed. A
+//! committed offset is the *next* one to read.
+//!
+//! At least once: process, then commit.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use logreel::{Broker, OffsetReset, ProducerRecord};
+//! # let broker = Broker::in_memory();
+//! # broker.producer().build()?.send(ProducerRecord::to("jobs").value("1")).wait()?;
+//! let consumer = broker
+//!     .consumer()
+//!     .group_id("workers")
+//!     .auto_offset_reset(OffsetReset::Earliest)
+//!     .enable_auto_commit(false)
+//!     .build()?;
+//! consumer.subscribe(["jobs"])?;
+//! let jobs = consumer.poll(Duration::from_secs(1))?;
+//! for job in &jobs {
+//!     // ... do it ...
+//! # let _ = job;
+//! }
+//! consumer.commit_offsets(&jobs.next_offsets())?;
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
+//! For at most once, commit before processing. For now a group has at most one member at a time.
+//!
+//! # Opening a directory
+//!
+//! [`Broker::open`] takes the directory's lock, recovers what was not closed cleanly, and adopts
+//! topics that a Kafka broker wrote; [`Broker::recovery_report`] says what was done. Below a
+//! partition's recovery point every byte was durable once, so wrong bytes there are damage and are
+//! never cut unless [`OnDamage::Truncate`] says so; at or past it they are a torn tail.
+//! [`Broker::open_read_only`] writes nothing and follows a directory that another process writes.
+//!
+//! # Where the defaults differ from Kafka's
+//!
+//! | key | here | Kafka 4 | why |
+//! |---|---|---|---|
+//! | `linger.ms` | 0 | 5 | there is no network to amortise |
+//! | `offsets.topic.num.partitions` | 1 | 50 | one process; set it before the first commit to move offsets unchanged |
+//! | `message.timestamp.after.max.ms` | 1 h by the broker's clock | 1 h by the wall clock | the clock is a parameter |
+//! | `segment.bytes` minimum | 1 MiB; 14 B with the feature `testing` | 1 MiB | so that tests reach a roll |
+//!
+//! # Testing your program
+//!
+//! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are also
+//! `testing::MockClock`, a clock that moves when told (a broker on it owns no thread and every run
+//! repeats), and `testing::SimStorage`, a disk that can be cut off at any operation.
+//!
+//! # Crate features
+//!
+//! * `zstd` (default): read and write zstd batches; builds the zstd C library.
+//! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
+//! * `testing`: what tests of your own program need.
 
 mod broker;
 pub mod consumer;
@@ -33,3 +163,8 @@ pub use types::{
     IsolationLevel, OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Offsets, TimestampType,
     TopicId, TopicPartition,
 };
+
+/// The README's code runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

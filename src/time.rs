@@ -8,9 +8,8 @@
 //! then own no threads: moving the clock runs what has become due, on the thread that moves it.
 
 use std::fmt;
-use std::sync::Arc;
 #[cfg(feature = "testing")]
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 #[cfg(feature = "testing")]
@@ -39,6 +38,7 @@ pub(crate) enum Idle {
     Parked(Arc<MockTime>),
 }
 
+#[cfg(feature = "testing")]
 /// Something with timers that a mock clock must run when it moves (a broker).
 pub(crate) trait Timers: Send + Sync {
     /// The monotonic time at which something becomes due.

@@ -7,7 +7,7 @@ use super::handle::Broker;
 use super::open::check_exists;
 use super::shared::{Handle, Shared};
 use super::topics::NewTopic;
-use crate::error::{ErrorCode, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::log::report::OnDamage;
 use crate::storage::Storage;
 use crate::time::Clock;
@@ -31,6 +31,48 @@ pub struct BrokerBuilder {
     config: BrokerConfig,
     keys: Vec<(String, String)>,
     topics: Vec<NewTopic>,
+}
+
+impl Broker {
+    /// Opens a directory, making it if it is missing. Takes its lock, recovers what was not closed
+    /// cleanly, and adopts topics that a Kafka broker wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`BrokerBuilder::open`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().dir(dir).open()
+    }
+
+    /// A broker whose files live in memory and go with it: no file, no thread until one is needed.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let opened = Self::builder().open();
+        // New memory has nothing to refuse.
+        opened.unwrap_or_else(|error| Self::never(&error))
+    }
+
+    #[cold]
+    #[expect(clippy::panic, reason = "memory that was just made cannot fail to open")]
+    fn never(error: &Error) -> Self {
+        panic!("{error}")
+    }
+
+    /// Opens a directory without writing a byte to it, beside the process that may own it. Only
+    /// whole sound batches are served; what the owner appends is seen as it comes. Consumers may
+    /// `assign`; joining groups, committing and appending fail.
+    ///
+    /// # Errors
+    ///
+    /// As [`BrokerBuilder::open_read_only`].
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().dir(dir).open_read_only()
+    }
+
+    /// Other than default settings.
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
+    }
 }
 
 impl BrokerBuilder {

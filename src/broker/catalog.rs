@@ -103,7 +103,8 @@ impl Catalog {
             };
             let state = if topic.deleting { "deleting" } else { "live" };
             // Writing to a String cannot fail.
-            let _ = writeln!(out, "topic {name} {} {} {origin} {state}", topic.id, topic.partitions);
+            let _ =
+                writeln!(out, "topic {name} {} {} {origin} {state}", topic.id, topic.partitions);
             for (key, value) in &topic.config {
                 let _ = writeln!(out, "config {key} {value}");
             }
@@ -159,7 +160,8 @@ mod tests {
             partitions: 3,
             origin: TopicOrigin::Ours,
             deleting: false,
-            config: [("cleanup.policy".into(), "compact,delete".into()), ("x".into(), "".into())].into(),
+            config: [("cleanup.policy".into(), "compact,delete".into()), ("x".into(), "".into())]
+                .into(),
         };
         let other = TopicEntry {
             origin: TopicOrigin::Adopted,

@@ -24,9 +24,9 @@ mod partition;
 
 mod topic;
 
-mod builder;
-
 mod handle;
+
+mod builder;
 
 pub use builder::BrokerBuilder;
 pub use config::Housekeeping;
@@ -37,4 +37,4 @@ pub use topic::Topic;
 pub use topics::NewTopic;
 
 pub(crate) use background::Duty;
-pub(crate) use shared::{Handle, Shared};
+pub(crate) use shared::Handle;

@@ -98,8 +98,7 @@ impl Shared {
     /// Looks for new topics and partitions of a directory that another process writes.
     pub(crate) fn refresh_topics(&self) -> Result<()> {
         let known = self.topics.read().clone();
-        let (catalog, topics) =
-            read_topics(&self.context, &known, &mut RecoveryReport::default())?;
+        let (catalog, topics) = read_topics(&self.context, &known, &mut RecoveryReport::default())?;
         let more = topics.len() != known.len();
         *self.catalog.lock() = catalog;
         *self.topics.write() = topics;
@@ -257,8 +256,12 @@ fn settle_catalog(
         report.repaired.push(format!("{}: its deletion is finished", dir.as_str()));
         changed = true;
     }
-    let deleting: Vec<Arc<str>> =
-        catalog.topics.iter().filter(|(_, t)| t.deleting).map(|(name, _)| Arc::clone(name)).collect();
+    let deleting: Vec<Arc<str>> = catalog
+        .topics
+        .iter()
+        .filter(|(_, t)| t.deleting)
+        .map(|(name, _)| Arc::clone(name))
+        .collect();
     for name in deleting {
         for number in found.partitions.get(&*name).into_iter().flatten() {
             let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), *number))?;
@@ -388,7 +391,7 @@ fn open_topic(
         note(report, partition);
         logs.push(Arc::new(log));
     }
-    Ok(TopicState::new(Arc::clone(name), entry.id, entry.origin, config, logs))
+    Ok(TopicState::new(Arc::clone(name), entry.id, config, logs))
 }
 
 fn note(report: &mut RecoveryReport, partition: PartitionReport) {
@@ -424,7 +427,6 @@ fn read_topics(
             None => Arc::new(TopicState::new(
                 Arc::clone(name),
                 entry.id,
-                entry.origin,
                 Arc::clone(&config),
                 Vec::new(),
             )),

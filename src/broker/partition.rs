@@ -6,9 +6,7 @@ use super::shared::Handle;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{self, Log, check_records, names};
 use crate::record::{BatchBuilder, Header};
-use crate::types::{
-    IsolationLevel, OffsetAndTimestamp, OffsetSpec, TimestampType, TopicPartition,
-};
+use crate::types::{IsolationLevel, OffsetAndTimestamp, OffsetSpec, TimestampType, TopicPartition};
 
 /// A handle to one partition: its log without producers and groups. Cheap to clone; it keeps the
 /// broker open.

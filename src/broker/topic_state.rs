@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::catalog::TopicOrigin;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, TopicConfig};
 use crate::types::TopicId;
@@ -14,7 +13,6 @@ use crate::types::TopicId;
 pub(crate) struct TopicState {
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
-    pub(crate) origin: TopicOrigin,
     /// Leaf locks, held for a clone.
     config: RwLock<Arc<TopicConfig>>,
     logs: RwLock<Arc<Vec<Arc<Log>>>>,
@@ -24,17 +22,10 @@ impl TopicState {
     pub(crate) fn new(
         name: Arc<str>,
         id: TopicId,
-        origin: TopicOrigin,
         config: Arc<TopicConfig>,
         logs: Vec<Arc<Log>>,
     ) -> Self {
-        Self {
-            name,
-            id,
-            origin,
-            config: RwLock::new(config),
-            logs: RwLock::new(Arc::new(logs)),
-        }
+        Self { name, id, config: RwLock::new(config), logs: RwLock::new(Arc::new(logs)) }
     }
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {

@@ -15,7 +15,7 @@ use crate::log::names::{self, CONSUMER_OFFSETS};
 use crate::log::report::OnDamage;
 use crate::log::{Halt, Log, OpenOptions, TopicConfig};
 use crate::storage::{FilePath, Open};
-use crate::types::{TimestampType, TopicId, TopicPartition};
+use crate::types::{TimestampType, TopicPartition};
 
 /// A topic to be created.
 ///
@@ -41,12 +41,7 @@ pub struct NewTopic {
 impl NewTopic {
     /// A topic with the broker's `num.partitions` (default 1) and Kafka's default configuration.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            partitions: None,
-            replication_factor: 1,
-            config: BTreeMap::new(),
-        }
+        Self { name: name.into(), partitions: None, replication_factor: 1, config: BTreeMap::new() }
     }
 
     /// How many partitions, 1 to 100 000.
@@ -107,7 +102,10 @@ impl Shared {
         if topic.replication_factor != 1 {
             return Err(Error::kafka(
                 ErrorCode::InvalidReplicationFactor,
-                format!("replication factor {}: one process has one copy", topic.replication_factor),
+                format!(
+                    "replication factor {}: one process has one copy",
+                    topic.replication_factor
+                ),
             ));
         }
         let partitions = topic.partitions.unwrap_or(self.config.num_partitions);
@@ -116,7 +114,8 @@ impl Shared {
 
         let mut catalog = self.catalog.lock();
         self.check_open()?;
-        if let Some(known) = catalog.topics.keys().find(|known| names::collide(known, &topic.name)) {
+        if let Some(known) = catalog.topics.keys().find(|known| names::collide(known, &topic.name))
+        {
             return Err(if **known == *topic.name {
                 Error::kafka(
                     ErrorCode::TopicAlreadyExists,
@@ -125,7 +124,10 @@ impl Shared {
             } else {
                 Error::kafka(
                     ErrorCode::InvalidTopic,
-                    format!("topic name {:?} collides with {known}: '.' and '_' count as the same", topic.name),
+                    format!(
+                        "topic name {:?} collides with {known}: '.' and '_' count as the same",
+                        topic.name
+                    ),
                 )
             });
         }
@@ -143,8 +145,7 @@ impl Shared {
         changed.topics.insert(Arc::clone(&name), entry);
         changed.store(&self.context.storage)?;
         *catalog = changed;
-        let origin = TopicOrigin::Ours;
-        let state = Arc::new(TopicState::new(Arc::clone(&name), id, origin, config, logs));
+        let state = Arc::new(TopicState::new(Arc::clone(&name), id, config, logs));
         self.topics.write().insert(name, Arc::clone(&state));
         drop(catalog);
         self.topics_changed();
@@ -294,9 +295,5 @@ impl Shared {
             }
             created => created,
         }
-    }
-
-    pub(crate) fn topic_id(&self, name: &str) -> Option<TopicId> {
-        self.topic(name).map(|topic| topic.id)
     }
 }

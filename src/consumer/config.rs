@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::handle::Consumer;
 use crate::broker::Broker;
 use crate::error::{Error, Result};
 use crate::types::IsolationLevel;
@@ -70,9 +69,9 @@ impl Default for ConsumerConfig {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ConsumerBuilder {
-    broker: Broker,
-    config: ConsumerConfig,
-    keys: Vec<(String, String)>,
+    pub(super) broker: Broker,
+    pub(super) config: ConsumerConfig,
+    pub(super) keys: Vec<(String, String)>,
 }
 
 impl Broker {
@@ -155,26 +154,10 @@ impl ConsumerBuilder {
         self.keys.push((key.into(), value.into()));
         self
     }
-
-    /// Makes the consumer.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_CONFIG` naming the key; `Closed`.
-    pub fn build(self) -> Result<Consumer> {
-        let mut config = self.config;
-        for (key, value) in &self.keys {
-            config.set(key, value)?;
-        }
-        if config.max_poll_records == 0 {
-            return Err(Error::invalid_config("max.poll.records", "0", "at least 1 is needed"));
-        }
-        Consumer::new(self.broker.handle().clone(), config)
-    }
 }
 
 impl ConsumerConfig {
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let number = || -> Result<u32> {
             let limit = i32::MAX.unsigned_abs();
             value.parse().ok().filter(|n| *n <= limit).ok_or_else(|| {
@@ -232,9 +215,12 @@ mod tests {
         config.set("auto.offset.reset", "none").unwrap();
         assert_eq!(config.isolation, IsolationLevel::ReadCommitted);
         assert_eq!(config.offset_reset, OffsetReset::None);
-        for (key, value) in
-            [("group", "g"), ("auto.offset.reset", "now"), ("check.crcs", "1"), ("fetch.max.bytes", "-1")]
-        {
+        for (key, value) in [
+            ("group", "g"),
+            ("auto.offset.reset", "now"),
+            ("check.crcs", "1"),
+            ("fetch.max.bytes", "-1"),
+        ] {
             assert!(config.set(key, value).is_err(), "{key}={value}");
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::config::ConsumerConfig;
+use super::config::{ConsumerBuilder, ConsumerConfig};
 use super::records::Records;
 use super::state::{State, Wants};
 use crate::broker::Handle;
@@ -50,8 +50,26 @@ pub struct Consumer {
     state: Mutex<State>,
 }
 
+impl ConsumerBuilder {
+    /// Makes the consumer.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` naming the key; `Closed`.
+    pub fn build(self) -> Result<Consumer> {
+        let mut config = self.config;
+        for (key, value) in &self.keys {
+            config.set(key, value)?;
+        }
+        if config.max_poll_records == 0 {
+            return Err(Error::invalid_config("max.poll.records", "0", "at least 1 is needed"));
+        }
+        Consumer::new(self.broker.handle().clone(), config)
+    }
+}
+
 impl Consumer {
-    pub(crate) fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
+    fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
         broker.check_open()?;
         Ok(Self { broker, config, state: Mutex::default() })
     }
@@ -175,7 +193,8 @@ impl Consumer {
             if state.is_ready(&self.config) && deadline.is_none_or(|deadline| now < deadline) {
                 continue;
             }
-            let logs: Vec<Arc<Log>> = state.positions.iter().filter_map(|p| p.log.clone()).collect();
+            let logs: Vec<Arc<Log>> =
+                state.positions.iter().filter_map(|p| p.log.clone()).collect();
             drop(state);
             // Perhaps what is to be read lies in a batch that lingers past its time.
             self.broker.run_due();

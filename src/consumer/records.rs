@@ -44,7 +44,12 @@ impl Unread {
 
     /// Takes up to `max` records with offsets from `from` on. The structure of each is checked
     /// here. `None` when the batch has no such record left.
-    pub(crate) fn take(&mut self, tp: &TopicPartition, from: i64, max: usize) -> Result<Option<Run>> {
+    pub(crate) fn take(
+        &mut self,
+        tp: &TopicPartition,
+        from: i64,
+        max: usize,
+    ) -> Result<Option<Run>> {
         let mut begin = self.at;
         let mut count = 0;
         let mut next_offset = from;
@@ -62,7 +67,10 @@ impl Unread {
         if self.left == 0 && self.at != self.data.len() {
             return Err(Error::kafka(
                 crate::error::ErrorCode::CorruptMessage,
-                format!("batch at offset {} has bytes after its records", self.header.base_offset()),
+                format!(
+                    "batch at offset {} has bytes after its records",
+                    self.header.base_offset()
+                ),
             )
             .on(tp));
         }

@@ -186,7 +186,8 @@ impl State {
                 }
                 _ => None,
             };
-            let in_range = |offset: &i64| *offset >= log.start_offset() && *offset <= log.end_offset();
+            let in_range =
+                |offset: &i64| *offset >= log.start_offset() && *offset <= log.end_offset();
             if let Some(offset) = committed.filter(in_range) {
                 position.seek(Some(offset));
                 continue;

@@ -216,7 +216,10 @@ mod tests {
         assert_eq!(code(Some(&stale)), Some(ErrorCode::IllegalGeneration));
         let other = Member { id: "m-2".into(), ..member.clone() };
         assert_eq!(code(Some(&other)), Some(ErrorCode::UnknownMemberId));
-        assert_eq!(group.join("g", "m-2").unwrap_err().code(), Some(ErrorCode::GroupMaxSizeReached));
+        assert_eq!(
+            group.join("g", "m-2").unwrap_err().code(),
+            Some(ErrorCode::GroupMaxSizeReached)
+        );
         assert!(group.leave(&member));
         assert!(!group.leave(&member));
         assert_eq!(group.join("g", "m-2").unwrap().generation, member.generation + 2);

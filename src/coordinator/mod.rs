@@ -10,7 +10,5 @@ mod protocol;
 mod group;
 
 pub(crate) use group::{Group, Member, check_position, commit_record};
+pub(crate) use offsets::{CommitValue, GroupValue, OffsetsKey, group_partition};
 pub(crate) use protocol::{encode_assignment, encode_subscription};
-pub(crate) use offsets::{
-    CommitValue, GroupMember, GroupValue, OffsetsKey, group_partition, java_string_hash,
-};

@@ -189,8 +189,7 @@ impl GroupValue {
 
 /// Java's `String.hashCode`, over UTF-16 code units.
 pub(crate) fn java_string_hash(text: &str) -> i32 {
-    text.encode_utf16()
-        .fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
+    text.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)))
 }
 
 /// The partition of `__consumer_offsets` a group belongs to; Kafka's `abs` of the smallest integer
@@ -209,7 +208,10 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         let digits: String = text.split_whitespace().collect();
-        (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+        (0..digits.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap())
+            .collect()
     }
 
     fn position() -> OffsetAndMetadata {
@@ -287,7 +289,8 @@ mod tests {
 
     #[test]
     fn no_bytes_panic() {
-        let value = hex("00030008636f6e73756d657200000007000572616e676500026d310000018bcfe5680000ffff01");
+        let value =
+            hex("00030008636f6e73756d657200000007000572616e676500026d310000018bcfe5680000ffff01");
         for len in 0..value.len() {
             let _ = (GroupValue::decode(&value[..len]), CommitValue::decode(&value[..len]));
             let _ = OffsetsKey::decode(&value[..len]);

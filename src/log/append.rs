@@ -95,15 +95,19 @@ impl Log {
             });
         }
         let base_offset = self.end_offset();
-        let Some(last_offset) = base_offset.checked_add(i64::from(header.last_offset_delta())) else {
-            return Err(Error::kafka(ErrorCode::InvalidRequest, "the log has no more offsets")
-                .on(&self.tp));
+        let Some(last_offset) = base_offset.checked_add(i64::from(header.last_offset_delta()))
+        else {
+            return Err(
+                Error::kafka(ErrorCode::InvalidRequest, "the log has no more offsets").on(&self.tp)
+            );
         };
-        let segment = self.segment_for(&mut writer, &config, batch.bytes().len(), &header, last_offset)?;
+        let segment =
+            self.segment_for(&mut writer, &config, batch.bytes().len(), &header, last_offset)?;
         batch.assign(base_offset, Self::current_epoch(&writer));
         self.write(&segment, batch.bytes())?;
         self.take_note(&mut writer, &segment, batch.header(), None);
-        writer.unflushed = writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
+        writer.unflushed =
+            writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
         let sync_due = writer.unflushed >= config.flush_messages;
         if sync_due {
             writer.unflushed = 0;
@@ -121,7 +125,10 @@ impl Log {
         if size > config.max_message_bytes {
             return Err(Error::kafka(
                 ErrorCode::MessageTooLarge,
-                format!("a batch of {size} bytes is over max.message.bytes = {}", config.max_message_bytes),
+                format!(
+                    "a batch of {size} bytes is over max.message.bytes = {}",
+                    config.max_message_bytes
+                ),
             )
             .on(&self.tp));
         }
@@ -279,8 +286,9 @@ impl Log {
         self.sync.mark_dir();
         if writer.epochs.is_empty() {
             writer.epochs.push(EpochEntry { epoch, start_offset: base });
-            self.write_derived(LEADER_EPOCHS, &checkpoint::format_epochs(&writer.epochs));
+            writer.epochs_saved = false;
         }
+        self.write_epochs(writer);
         if let Some(active) = segments.last() {
             active.seal();
             count(self.context.counters.rolls());
@@ -310,9 +318,13 @@ impl Log {
         }
     }
 
-    fn write_derived(&self, name: &str, text: &str) {
-        let path = checkpoint::path(Some(&self.dir), name);
-        self.write_derived_file(path.name, text.as_bytes());
+    /// Writes the epochs' file, unless it holds them already.
+    pub(crate) fn write_epochs(&self, writer: &mut Writer) {
+        if !writer.epochs_saved {
+            let path = checkpoint::path(Some(&self.dir), LEADER_EPOCHS);
+            let text = checkpoint::format_epochs(&writer.epochs);
+            writer.epochs_saved = self.write_derived_file(path.name, text.as_bytes());
+        }
     }
 
     /// Writes a file that can be rebuilt; failing costs a rebuild, nothing else.

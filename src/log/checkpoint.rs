@@ -163,8 +163,17 @@ mod tests {
     #[test]
     fn malformed_checkpoints_are_damaged() {
         for bad in [
-            "1\n0\n", "0\n1\n", "0\n0\na 0 1\n", "0\n1\na 0 1", "0\n1\na 0\n", "0\n1\na 0 1 2\n",
-            "0\n1\na 0 -5\n", "0\n2\na 0 1\n\n", "0\n2\na 0 1\na 0 2\n", "x", "0\nx\n",
+            "1\n0\n",
+            "0\n1\n",
+            "0\n0\na 0 1\n",
+            "0\n1\na 0 1",
+            "0\n1\na 0\n",
+            "0\n1\na 0 1 2\n",
+            "0\n1\na 0 -5\n",
+            "0\n2\na 0 1\n\n",
+            "0\n2\na 0 1\na 0 2\n",
+            "x",
+            "0\nx\n",
         ] {
             assert_eq!(parse_offsets(bad.as_bytes()), Err(Damaged), "{bad:?}");
         }
@@ -180,7 +189,12 @@ mod tests {
         let text = format_partition_metadata(id);
         assert_eq!(parse_partition_metadata(text.as_bytes()), Ok(id));
         assert_eq!(parse_partition_metadata(format!("{text}\n").as_bytes()), Ok(id));
-        for bad in ["", "version: 0", "version: 0\ntopic_id: x", "version: -1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAg"] {
+        for bad in [
+            "",
+            "version: 0",
+            "version: 0\ntopic_id: x",
+            "version: -1\ntopic_id: AAAAAAAAAAAAAAAAAAAAAg",
+        ] {
             assert_eq!(parse_partition_metadata(bad.as_bytes()), Err(Damaged), "{bad:?}");
         }
     }

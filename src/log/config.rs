@@ -14,7 +14,12 @@ pub(crate) const SEGMENT_BYTES_MIN: i64 = if cfg!(feature = "testing") { 14 } el
 const SEGMENT_BYTES_MAX: i64 = i32::MAX as i64;
 
 enum Rule {
-    Integer { min: i64, max: i64 },
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    /// gzip's level: 1 to 9, or -1 for its own default.
+    Level,
     Ratio,
     OneOf(&'static [&'static str]),
     /// A comma-separated list of these words, at least one.
@@ -42,7 +47,7 @@ const FOR_EVER: &str = "9223372036854775807";
 /// Every key a topic may have. Kafka documentation, "Topic Configs"; defaults of Kafka 4.
 const KEYS: &[Key] = &[
     key("cleanup.policy", "delete", Rule::SomeOf(&["compact", "delete"])),
-    key("compression.gzip.level", "-1", Rule::Integer { min: -1, max: 9 }),
+    key("compression.gzip.level", "-1", Rule::Level),
     key("compression.lz4.level", "9", Rule::Integer { min: 1, max: 17 }),
     key(
         "compression.type",
@@ -184,7 +189,10 @@ impl TopicConfig {
             name => Some(name.parse::<Compression>()?),
         };
         let level = match compression {
-            Some(Compression::Gzip) => Some(integer("compression.gzip.level")?),
+            // -1 is gzip's own default.
+            Some(Compression::Gzip) => {
+                Some(integer("compression.gzip.level")?).filter(|level| *level >= 0)
+            }
             Some(Compression::Lz4) => Some(integer("compression.lz4.level")?),
             Some(Compression::Zstd) => Some(integer("compression.zstd.level")?),
             _ => None,
@@ -232,9 +240,8 @@ impl TopicConfig {
 
     /// Every key a topic has, with the value in force, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        KEYS.iter().map(|key| {
-            (key.name, self.overrides.get(key.name).map_or(key.default, String::as_str))
-        })
+        KEYS.iter()
+            .map(|key| (key.name, self.overrides.get(key.name).map_or(key.default, String::as_str)))
     }
 
     /// What happens to records that are no longer needed.
@@ -247,10 +254,6 @@ impl TopicConfig {
     #[must_use]
     pub fn timestamp_type(&self) -> TimestampType {
         self.timestamp_type
-    }
-
-    pub(crate) fn override_map(&self) -> &BTreeMap<String, String> {
-        &self.overrides
     }
 }
 
@@ -270,18 +273,20 @@ impl Rule {
                 Ok(number) if number > *max => refuse(&format!("at most {max} is allowed")),
                 Ok(_) => Ok(()),
             },
+            Self::Level => match value.parse::<i64>() {
+                Ok(-1 | 1..=9) => Ok(()),
+                _ => refuse("-1 or 1 to 9 is needed"),
+            },
             Self::Ratio => match value.parse::<f64>() {
                 Ok(number) if (0.0..=1.0).contains(&number) => Ok(()),
                 _ => refuse("a number from 0 to 1 is needed"),
             },
-            Self::OneOf(words) if words.contains(&value) => {
-                match value.parse::<Compression>() {
-                    Ok(codec) if name == "compression.type" && !codec.is_available() => {
-                        refuse("this build has no such codec; enable the crate's feature")
-                    }
-                    _ => Ok(()),
+            Self::OneOf(words) if words.contains(&value) => match value.parse::<Compression>() {
+                Ok(codec) if name == "compression.type" && !codec.is_available() => {
+                    refuse("this build has no such codec; enable the crate's feature")
                 }
-            }
+                _ => Ok(()),
+            },
             Self::OneOf(words) => refuse(&format!("one of {} is needed", words.join(", "))),
             Self::SomeOf(words) => {
                 if value.split(',').all(|word| words.contains(&word.trim())) {

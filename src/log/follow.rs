@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::config::TopicConfig;
 use super::context::LogContext;
 use super::index::IndexBuilder;
+use super::leftovers::Listing;
 use super::names::{self, SegmentFile};
-use super::open::Listing;
 use super::partition::{Halt, Log, Opened};
 use super::producers::ProducerStates;
 use super::replay::replay;
@@ -40,15 +40,13 @@ impl Log {
             recovery_point: 0,
             producers: None,
             epochs: Vec::new(),
+            epochs_saved: true,
             snapshot_offset: None,
             halt: Some(Halt::ReadOnly),
             continuous,
         };
         let log = Self::new(tp.clone(), dir, Arc::clone(context), config, opened);
         log.refresh()?;
-        let producers = log.producers_at(log.end_offset()).unwrap_or_default();
-        log.publish_read_only(&producers);
-        log.writer.lock().producers = Some(producers);
         Ok(log)
     }
 
@@ -56,80 +54,74 @@ impl Log {
     pub(crate) fn refresh(&self) -> Result<bool> {
         // The append lock has no other use in a read-only log.
         let mut writer = self.writer.lock();
-        let mut producers = writer.producers.take();
         let before = self.end_offset();
-        let outcome = self.refresh_segments(producers.as_mut());
-        if let Some(producers) = &producers {
-            self.publish_read_only(producers);
-        }
-        writer.producers = producers;
+        self.refresh_segments(&mut writer.producers)?;
         drop(writer);
-        let more = outcome.map(|()| self.end_offset() > before)?;
+        let more = self.end_offset() > before;
         if more {
             self.readers.wake_all();
         }
         Ok(more)
     }
 
-    fn publish_read_only(&self, producers: &ProducerStates) {
-        let end = self.end_offset();
-        self.publish(end, producers.first_open_offset().unwrap_or(end));
-    }
-
-    fn refresh_segments(&self, mut producers: Option<&mut ProducerStates>) -> Result<()> {
+    /// `producers` is the producer state at the end of what was taken in so far.
+    fn refresh_segments(&self, producers: &mut Option<ProducerStates>) -> Result<()> {
         let mut report = PartitionReport::new(self.tp.clone());
         let listing = Listing::read(&self.context.storage, &self.dir, &mut report)?;
-        let newest = listing.logs.keys().next_back().copied();
+        let Some(newest) = listing.logs.keys().next_back().copied() else { return Ok(()) };
+        let known = self.segments();
         let mut segments = Vec::new();
         for base in listing.logs.keys().copied() {
-            let known = self.segments().iter().find(|s| s.base_offset == base).cloned();
-            let segment = match known {
-                Some(segment) => segment,
-                None => match self.follow_segment(base)? {
+            let segment = match known.iter().find(|segment| segment.base_offset == base) {
+                Some(segment) => Arc::clone(segment),
+                None => match self.follow_segment(base, base == newest)? {
                     Some(segment) => segment,
                     None => continue,
                 },
             };
-            if Some(base) == newest {
-                self.extend(&segment, producers.as_deref_mut())?;
-            } else if !segment.is_sealed() || segment.size() == 0 {
-                self.extend(&segment, producers.as_deref_mut())?;
-                segment.finish_following(segment.file().len()?);
+            if !segment.is_sealed() {
+                // The newest when it was first seen. Older segments are read when they are wanted.
+                if producers.is_none() {
+                    self.set_segments(segments.clone());
+                    self.set_start(segments.first().map_or(base, |first| first.base_offset));
+                    self.publish(base, base);
+                    *producers = Some(self.producers_at(base).unwrap_or_default());
+                }
+                self.extend(&segment, producers.get_or_insert_default())?;
+                if base != newest {
+                    segment.finish_following(segment.file().len()?);
+                }
             }
             segments.push(segment);
         }
-        if let Some(first) = segments.first()
-            && first.base_offset > self.start_offset()
-        {
+        if let Some(first) = segments.first() {
             self.set_start(first.base_offset);
         }
         self.set_segments(segments);
         Ok(())
     }
 
-    fn follow_segment(&self, base: i64) -> Result<Option<Arc<Segment>>> {
+    fn follow_segment(&self, base: i64, newest: bool) -> Result<Option<Arc<Segment>>> {
         let path = FilePath::within(&self.dir, SegmentFile::Log.name(base));
         let Some(file) = self.context.storage.open_if_exists(&path, Open::Read)? else {
             return Ok(None);
         };
         let interval = self.config().index_interval_bytes;
         let demand = Demand { crc: true, continuous: self.continuous, epoch: None };
-        let trust = Trust::Never;
-        let context = &self.context;
-        let segment = Segment::existing(context, &self.dir, base, (file, 0), trust, interval, demand);
-        segment.install(
-            Rebuilt { index: IndexBuilder::new(base, interval), aborted: Vec::new() },
-            true,
-        );
+        // An older segment is finished, and its indexes are checked where they are used.
+        let size = if newest { 0 } else { file.len()? };
+        let (context, trust) = (&self.context, Trust::Plausible);
+        let segment =
+            Segment::existing(context, &self.dir, base, (file, size), trust, interval, demand);
+        if newest {
+            let index = IndexBuilder::new(base, interval);
+            segment.install(Rebuilt { index, aborted: Vec::new() }, true);
+        }
         Ok(Some(Arc::new(segment)))
     }
 
     /// Takes in the whole sound batches that came to a segment since the last look.
-    fn extend(
-        &self,
-        segment: &Arc<Segment>,
-        mut producers: Option<&mut ProducerStates>,
-    ) -> Result<()> {
+    fn extend(&self, segment: &Arc<Segment>, producers: &mut ProducerStates) -> Result<()> {
         let len = segment.file().len()?;
         let mut from = segment.size();
         if len < from {
@@ -138,6 +130,7 @@ impl Log {
             let index = IndexBuilder::new(segment.base_offset, interval);
             segment.publish_size(0);
             segment.install(Rebuilt { index, aborted: Vec::new() }, true);
+            *producers = self.producers_at(segment.base_offset).unwrap_or_default();
             from = 0;
         }
         let next = if from == 0 { segment.base_offset } else { self.end_offset() };
@@ -149,9 +142,7 @@ impl Log {
             match scanner.next() {
                 Ok(Some(scanned)) => {
                     segment.add_to_index(scanned.batch.header(), scanned.position);
-                    if let Some(producers) = producers.as_deref_mut()
-                        && let Some(aborted) = replay(producers, &scanned.batch)
-                    {
+                    if let Some(aborted) = replay(producers, &scanned.batch) {
                         segment.add_aborted(aborted);
                     }
                     end = scanned.batch.header().next_offset();
@@ -161,7 +152,7 @@ impl Log {
             }
         }
         segment.publish_size(scanner.position());
-        self.publish(end, end);
+        self.publish(end, producers.first_open_offset().unwrap_or(end));
         Ok(())
     }
 }

@@ -17,7 +17,11 @@ pub(crate) enum Decoded<'a> {
     Newer(u32),
 }
 
-pub(crate) fn decode<'a>(kind: &str, version: u32, bytes: &'a [u8]) -> Result<Decoded<'a>, Damaged> {
+pub(crate) fn decode<'a>(
+    kind: &str,
+    version: u32,
+    bytes: &'a [u8],
+) -> Result<Decoded<'a>, Damaged> {
     let text = str::from_utf8(bytes).map_err(|_| Damaged)?;
     let (head, body) = text.split_once('\n').ok_or(Damaged)?;
     let rest = head.strip_prefix("logreel-").and_then(|h| h.strip_prefix(kind)).ok_or(Damaged)?;

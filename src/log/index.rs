@@ -75,7 +75,9 @@ fn entry_at<const N: usize>(bytes: &[u8], index: usize) -> Option<&[u8; N]> {
 pub(crate) fn offset_floor(bytes: &[u8], relative: i64) -> Option<OffsetIndexEntry> {
     let entries = bytes.as_chunks::<OFFSET_ENTRY_LEN>().0;
     let after = entries.partition_point(|entry| {
-        OffsetIndexEntry::read_all(entry).next().is_some_and(|e| i64::from(e.relative_offset) <= relative)
+        OffsetIndexEntry::read_all(entry)
+            .next()
+            .is_some_and(|e| i64::from(e.relative_offset) <= relative)
     });
     let entry: &[u8; OFFSET_ENTRY_LEN] = entry_at(bytes, after.checked_sub(1)?)?;
     OffsetIndexEntry::read_all(entry).next()
@@ -93,8 +95,8 @@ pub(crate) fn time_floor(bytes: &[u8], timestamp: i64) -> Option<TimeIndexEntry>
 
 /// Whether index files can belong to a segment of this size: whole entries, ascending, inside.
 pub(crate) fn plausible(offset: &[u8], time: &[u8], segment_size: u64) -> bool {
-    let whole = offset.len().is_multiple_of(OFFSET_ENTRY_LEN)
-        && time.len().is_multiple_of(TIME_ENTRY_LEN);
+    let whole =
+        offset.len().is_multiple_of(OFFSET_ENTRY_LEN) && time.len().is_multiple_of(TIME_ENTRY_LEN);
     let offsets_ascend = OffsetIndexEntry::read_all(offset)
         .try_fold((-1, -1), |(last_offset, last_position), e| {
             (e.relative_offset > last_offset

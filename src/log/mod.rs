@@ -8,13 +8,13 @@
 //! inside a segment, those of the group commit. No lock is held while user code runs, and of those
 //! named only the append lock is held during a write; none is held during a sync.
 
-mod framed;
-
 pub(crate) mod names;
 
 pub(crate) mod config;
 
 pub(crate) mod checkpoint;
+
+mod framed;
 
 pub(crate) mod index;
 
@@ -46,6 +46,8 @@ pub(crate) mod manifest;
 
 mod recovery;
 
+mod leftovers;
+
 mod open;
 
 mod follow;
@@ -57,7 +59,7 @@ pub(crate) use follow::read_only_error;
 pub(crate) use framed::{Decoded, decode as decode_framed, encode as encode_framed};
 pub(crate) use open::OpenOptions;
 pub(crate) use partition::{Halt, Log};
-pub(crate) use segment::Segment;
 pub(crate) use read::ReadOptions;
+pub(crate) use segment::Segment;
 pub(crate) use sync::Synced;
 pub(crate) use walk::Cursor;

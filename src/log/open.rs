@@ -1,23 +1,23 @@
 //! Opening the directory of one partition for writing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS, PARTITION_METADATA};
+use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS};
 use super::config::TopicConfig;
 use super::context::LogContext;
+use super::leftovers::{Listing, finish_leftovers, remove_orphans, stale_snapshots};
 use super::manifest::PartitionManifest;
 use super::names::{self, SegmentFile};
 use super::partition::{Damage, Halt, Log, Opened};
 use super::producers::ProducerStates;
-use super::recovery::{Recovery, SIDE_FILE_PREFIX};
+use super::recovery::Recovery;
 use super::replay::newest_snapshot;
 use super::report::{OnDamage, PartitionReport};
 use super::scan::{Demand, Stop};
 use super::segment::{Segment, Trust};
 use crate::error::{Error, Result};
-use crate::storage::{EntryKind, FileName, FilePath, Open, Storage};
+use crate::storage::{FileName, FilePath, Open, Storage};
 use crate::types::TopicPartition;
 
 /// What is known of a partition before its directory is looked at.
@@ -38,135 +38,6 @@ pub(crate) struct OpenOptions<'a> {
     pub(crate) on_damage: OnDamage,
 }
 
-/// The segment files of a partition's directory, sorted out.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// Length of each `.log` by base offset.
-    pub(crate) logs: BTreeMap<i64, u64>,
-    pub(crate) newest_snapshot: Option<i64>,
-    other: Vec<(SegmentFile, i64)>,
-    /// Names ending in `.deleted`, `.cleaned`, `.swap` or `.tmp`.
-    suffixed: Vec<FileName>,
-}
-
-impl Listing {
-    pub(crate) fn read(
-        storage: &Storage,
-        dir: &FileName,
-        report: &mut PartitionReport,
-    ) -> Result<Self> {
-        let mut listing = Self::default();
-        // A directory that is missing is made at the first append.
-        for entry in storage.list_if_exists(dir)?.unwrap_or_default() {
-            let Some(name) = entry.name else {
-                report.ignored.push("a name that is not UTF-8".to_owned());
-                continue;
-            };
-            let text = name.as_str();
-            let transient =
-                [".deleted", ".cleaned", ".swap", ".tmp"].iter().any(|s| text.ends_with(s));
-            match (entry.kind, SegmentFile::parse(text)) {
-                (EntryKind::File, Some((SegmentFile::Log, base))) => {
-                    listing.logs.insert(base, 0);
-                }
-                (EntryKind::File, Some((kind, offset))) => {
-                    if kind == SegmentFile::Snapshot {
-                        listing.newest_snapshot = listing.newest_snapshot.max(Some(offset));
-                    }
-                    listing.other.push((kind, offset));
-                }
-                (EntryKind::File, None) if transient => listing.suffixed.push(name),
-                (EntryKind::File, None)
-                    if text == LEADER_EPOCHS
-                        || text == PARTITION_METADATA
-                        || text.starts_with(SIDE_FILE_PREFIX) => {}
-                _ => report.ignored.push(text.to_owned()),
-            }
-        }
-        Ok(listing)
-    }
-}
-
-/// Finishes or undoes what was interrupted, as Kafka's `LogLoader` does: half-made `.cleaned` files
-/// go, a swap that had begun is completed, `.deleted` files go.
-fn finish_leftovers(
-    storage: &Storage,
-    dir: &FileName,
-    listing: &mut Listing,
-    report: &mut PartitionReport,
-) -> Result<()> {
-    if listing.suffixed.is_empty() {
-        return Ok(());
-    }
-    let ending = |suffix: &str| -> Vec<(FileName, Option<(SegmentFile, i64)>)> {
-        let named = listing.suffixed.iter().filter(|name| name.as_str().ends_with(suffix));
-        named.map(|n| (n.clone(), names::parse_suffixed(n.as_str(), suffix))).collect()
-    };
-    let cleaned = ending(".cleaned");
-    let min_cleaned = cleaned.iter().filter_map(|(_, parsed)| parsed.map(|(_, o)| o)).min();
-    let mut remove: Vec<FileName> = Vec::new();
-    remove.extend(ending(".deleted").into_iter().chain(ending(".tmp")).map(|(name, _)| name));
-    // Kafka swaps in descending order of offsets: where a .cleaned remains, the swap of what lies
-    // behind it was not decided yet.
-    let (undecided, swaps): (Vec<_>, Vec<_>) =
-        ending(".swap").into_iter().partition(|(_, parsed)| {
-            parsed.is_none_or(|(_, offset)| min_cleaned.is_some_and(|min| offset >= min))
-        });
-    remove.extend(undecided.into_iter().map(|(name, _)| name));
-    remove.extend(cleaned.into_iter().map(|(name, _)| name));
-    for name in remove {
-        storage.remove_if_exists(&FilePath::within(dir, name.clone()))?;
-        report.leftovers.push(name.as_str().to_owned());
-    }
-    let replaced = swapped_range(storage, dir, &swaps)?;
-    if let Some((from, to)) = replaced {
-        let old: Vec<(SegmentFile, i64)> = listing
-            .other
-            .iter()
-            .copied()
-            .filter(|(kind, _)| *kind != SegmentFile::Snapshot)
-            .chain(listing.logs.keys().map(|base| (SegmentFile::Log, *base)))
-            .filter(|(_, offset)| (from..to).contains(offset))
-            .collect();
-        for (kind, offset) in old {
-            let is_new = swaps.iter().any(|(_, parsed)| *parsed == Some((kind, offset)));
-            if !is_new {
-                storage.remove_if_exists(&FilePath::within(dir, kind.name(offset)))?;
-            }
-        }
-    }
-    for (name, parsed) in swaps {
-        let Some((kind, offset)) = parsed else { continue };
-        storage.rename(Some(dir), &name, &kind.name(offset))?;
-        report.leftovers.push(name.as_str().to_owned());
-    }
-    storage.sync_dir(Some(dir))?;
-    *listing = Listing::read(storage, dir, &mut PartitionReport::new(report.topic_partition.clone()))?;
-    Ok(())
-}
-
-/// The offsets that complete `.log.swap` files stand for.
-fn swapped_range(
-    storage: &Storage,
-    dir: &FileName,
-    swaps: &[(FileName, Option<(SegmentFile, i64)>)],
-) -> Result<Option<(i64, i64)>> {
-    let mut range: Option<(i64, i64)> = None;
-    for (name, parsed) in swaps {
-        let Some((SegmentFile::Log, base)) = parsed else { continue };
-        let file = storage.open(&FilePath::within(dir, name.clone()), Open::Read)?;
-        let size = file.len()?;
-        let demand = Demand { crc: false, continuous: false, epoch: None };
-        let source = super::scan::Source::File(file);
-        let expect = super::scan::Expect::Next(*base);
-        let mut scanner = super::scan::Scanner::new(source, 0, size, expect, demand);
-        while let Ok(Some(_)) = scanner.next() {}
-        let end = scanner.next_offset().unwrap_or(*base);
-        range = Some(range.map_or((*base, end), |(from, to)| (from.min(*base), to.max(end))));
-    }
-    Ok(range)
-}
-
 impl Log {
     /// Opens the directory of a partition, recovering it if it was not closed cleanly.
     pub(crate) fn open(
@@ -182,7 +53,7 @@ impl Log {
         finish_leftovers(storage, &dir, &mut listing, &mut report)?;
         remove_orphans(storage, &dir, &mut listing, &mut report)?;
 
-        let epochs = read_epochs(storage, &dir, &options, &mut report)?;
+        let (epochs, epochs_saved) = read_epochs(storage, &dir, &options, &mut report)?;
         let epoch = epochs.last().map_or(0, |entry| entry.epoch);
         let demand = Demand {
             crc: true,
@@ -197,7 +68,8 @@ impl Log {
             *len = file.len()?;
             files.push(file);
         }
-        let matching = options.manifest.filter(|manifest| options.clean && manifest.matches(&listing));
+        let matching =
+            options.manifest.filter(|manifest| options.clean && manifest.matches(&listing));
         let clean = matching.is_some() || (options.clean && !options.has_manifest);
         let segments: Vec<Arc<Segment>> = listing
             .logs
@@ -211,7 +83,15 @@ impl Log {
                     (true, false, _) => Trust::Plausible,
                     _ => Trust::Never,
                 };
-                Arc::new(Segment::existing(context, &dir, *base, (file, *len), trust, interval, demand))
+                Arc::new(Segment::existing(
+                    context,
+                    &dir,
+                    *base,
+                    (file, *len),
+                    trust,
+                    interval,
+                    demand,
+                ))
             })
             .collect();
 
@@ -224,13 +104,16 @@ impl Log {
                 recovery_point: manifest.end,
                 producers: None,
                 epochs,
+                epochs_saved,
                 snapshot_offset: listing.newest_snapshot,
                 halt: None,
                 continuous: options.continuous,
             },
             None => {
                 let recovered = Unmanifested { context, dir: &dir, options, interval, clean };
-                recovered.open(segments, epochs, &listing, &mut report)?
+                let mut opened = recovered.open(segments, epochs, &listing, &mut report)?;
+                opened.epochs_saved &= epochs_saved;
+                opened
             }
         };
         report.clean = clean;
@@ -385,14 +268,13 @@ impl Unmanifested<'_> {
     fn recover(
         &self,
         segments: Vec<Arc<Segment>>,
-        mut epochs: Vec<EpochEntry>,
+        epochs: Vec<EpochEntry>,
         first: i64,
         report: &mut PartitionReport,
     ) -> Result<Opened> {
         let begin = Log::segment_of(&segments, self.options.recovery_point).unwrap_or(0);
         let base = segments.get(begin).map_or(first, |segment| segment.base_offset);
         let producers = self.producers_before(&segments, base)?;
-        epochs.retain(|entry| entry.start_offset <= base);
         let mut recovery = Recovery {
             context: self.context,
             dir: self.dir,
@@ -412,22 +294,27 @@ impl Unmanifested<'_> {
             recovery.epochs = vec![EpochEntry { epoch: 0, start_offset: first }];
         }
         recovery.run()?;
-        let Recovery { segments, mut producers, epochs, damage, end, .. } = recovery;
+        let Recovery { segments, mut producers, mut epochs, damage, end, .. } = recovery;
+        epochs.retain(|entry| entry.start_offset <= end);
         let now = self.context.clock.wall_millis();
         producers.expire(now.saturating_sub(super::replay::PRODUCER_EXPIRATION_MS));
         for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, end)? {
-            self.context.storage.remove_if_exists(&FilePath::within(self.dir, kind.name(offset)))?;
+            self.context
+                .storage
+                .remove_if_exists(&FilePath::within(self.dir, kind.name(offset)))?;
         }
         let mut opened = opened(segments, epochs, end);
         opened.stable = producers.first_open_offset().unwrap_or(end);
         opened.producers = Some(producers);
         opened.halt = damage.map(Halt::Damaged);
+        opened.epochs_saved = false;
         Ok(opened)
     }
 
     /// Producer state where the scan begins: the newest snapshot below, and what came since.
     fn producers_before(&self, segments: &[Arc<Segment>], base: i64) -> Result<ProducerStates> {
-        let snapshot = newest_snapshot(&self.context.storage, self.dir, base)?;
+        let start = self.options.log_start.unwrap_or(0);
+        let snapshot = newest_snapshot(&self.context.storage, self.dir, start, base)?;
         let (from, mut producers) = snapshot.unwrap_or_default();
         for segment in segments.iter().take_while(|segment| segment.base_offset < base) {
             if segment.base_offset < from {
@@ -467,61 +354,39 @@ fn opened(segments: Vec<Arc<Segment>>, epochs: Vec<EpochEntry>, end: i64) -> Ope
         recovery_point: end,
         producers: None,
         epochs,
+        epochs_saved: true,
         snapshot_offset: None,
         halt: None,
     }
 }
 
-fn stale_snapshots(
-    storage: &Storage,
-    dir: &FileName,
-    end: i64,
-) -> Result<Vec<(SegmentFile, i64)>> {
-    let entries = storage.list_if_exists(dir)?.unwrap_or_default();
-    let parsed = entries.iter().filter_map(|e| SegmentFile::parse(e.name.as_ref()?.as_str()));
-    Ok(parsed.filter(|(kind, offset)| *kind == SegmentFile::Snapshot && *offset > end).collect())
-}
-
-/// Index files whose `.log` is gone belong to nothing.
-fn remove_orphans(
-    storage: &Storage,
-    dir: &FileName,
-    listing: &mut Listing,
-    report: &mut PartitionReport,
-) -> Result<()> {
-    for (kind, offset) in &listing.other {
-        if *kind != SegmentFile::Snapshot && !listing.logs.contains_key(offset) {
-            let name = kind.name(*offset);
-            storage.remove_if_exists(&FilePath::within(dir, name.clone()))?;
-            report.leftovers.push(name.as_str().to_owned());
-        }
-    }
-    Ok(())
-}
-
 /// The epochs of a partition: what its manifest says, else its file, else what follows from who
-/// wrote it (we never raise an epoch).
+/// wrote it (we never raise an epoch). Also says whether the file holds them.
 fn read_epochs(
     storage: &Storage,
     dir: &FileName,
     options: &OpenOptions<'_>,
     report: &mut PartitionReport,
-) -> Result<Vec<EpochEntry>> {
+) -> Result<(Vec<EpochEntry>, bool)> {
     let file = checkpoint::read(storage, Some(dir), LEADER_EPOCHS, checkpoint::parse_epochs)?;
     if let Some(manifest) = options.manifest.filter(|_| options.clean) {
-        if file != Some(Ok(manifest.epochs.clone())) && !manifest.epochs.is_empty() {
+        let saved = match &file {
+            Some(Ok(epochs)) => *epochs == manifest.epochs,
+            Some(Err(_)) => false,
+            None => manifest.epochs.is_empty(),
+        };
+        if !saved {
             report.rebuilt.push(LEADER_EPOCHS.to_owned());
         }
-        return Ok(manifest.epochs.clone());
+        return Ok((manifest.epochs.clone(), saved));
     }
     match file {
-        Some(Ok(epochs)) if !options.continuous => Ok(epochs),
+        Some(Ok(epochs)) if !options.continuous => Ok((epochs, true)),
         // In a log that is all ours every epoch is 0, whatever the file says.
-        Some(Ok(_)) => Ok(Vec::new()),
+        Some(Ok(_)) | None => Ok((Vec::new(), true)),
         Some(Err(_)) => {
             report.rebuilt.push(LEADER_EPOCHS.to_owned());
-            Ok(Vec::new())
+            Ok((Vec::new(), false))
         }
-        None => Ok(Vec::new()),
     }
 }

@@ -75,6 +75,8 @@ pub(crate) struct Writer {
     pub(crate) producers: Option<ProducerStates>,
     /// The epochs of the log; appends carry the last.
     pub(crate) epochs: Vec<EpochEntry>,
+    /// Whether the epochs' file holds them.
+    pub(crate) epochs_saved: bool,
     /// Whether the last segment is ready for appends.
     pub(crate) active: bool,
     /// The largest timestamp of the active segment's first batch, which time rolling counts from.
@@ -125,6 +127,7 @@ pub(crate) struct Opened {
     pub(crate) recovery_point: i64,
     pub(crate) producers: Option<ProducerStates>,
     pub(crate) epochs: Vec<EpochEntry>,
+    pub(crate) epochs_saved: bool,
     pub(crate) snapshot_offset: Option<i64>,
     pub(crate) halt: Option<Halt>,
     pub(crate) continuous: bool,
@@ -146,6 +149,7 @@ impl Log {
             writer: Mutex::new(Writer {
                 producers: opened.producers,
                 epochs: opened.epochs,
+                epochs_saved: opened.epochs_saved,
                 active: false,
                 first_timestamp: None,
                 active_since,
@@ -202,10 +206,6 @@ impl Log {
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
         Arc::clone(&self.config.read())
-    }
-
-    pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
-        *self.config.write() = config;
     }
 
     pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
@@ -331,11 +331,13 @@ impl Log {
         }
         if self.changed.load(Ordering::Relaxed) {
             self.sync_all()?;
-            for segment in self.segments().iter() {
-                segment.seal();
-            }
-            self.write_snapshot(&mut self.writer.lock());
         }
+        for segment in self.segments().iter() {
+            segment.seal();
+        }
+        let mut writer = self.writer.lock();
+        self.write_snapshot(&mut writer);
+        self.write_epochs(&mut writer);
         Ok(true)
     }
 

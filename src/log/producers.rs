@@ -78,14 +78,6 @@ pub(crate) struct ProducerStates {
 }
 
 impl ProducerStates {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &ProducerEntry)> {
-        self.entries.iter().map(|(id, entry)| (*id, entry))
-    }
-
     /// The first offset of the oldest open transaction.
     pub(crate) fn first_open_offset(&self) -> Option<i64> {
         self.open.first_key_value().map(|(offset, _)| *offset)
@@ -109,8 +101,10 @@ impl ProducerStates {
         };
         let last = increment_sequence(first, header.last_offset_delta());
         if epoch == entry.epoch
-            && let Some(known) =
-                entry.batches.iter().find(|b| b.first_sequence() == first && b.last_sequence == last)
+            && let Some(known) = entry
+                .batches
+                .iter()
+                .find(|b| b.first_sequence() == first && b.last_sequence == last)
         {
             return Ok(Verdict::Duplicate(*known));
         }
@@ -207,7 +201,9 @@ impl ProducerStates {
     /// The bytes of a snapshot file.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(4 + self.entries.len() * SNAPSHOT_ENTRY_LEN);
-        body.extend_from_slice(&i32::try_from(self.entries.len()).unwrap_or(i32::MAX).to_be_bytes());
+        body.extend_from_slice(
+            &i32::try_from(self.entries.len()).unwrap_or(i32::MAX).to_be_bytes(),
+        );
         for (id, entry) in &self.entries {
             let last = entry.batches.back();
             body.extend_from_slice(&id.to_be_bytes());
@@ -231,7 +227,9 @@ impl ProducerStates {
         let mut states = Self::default();
         for entry in ProducerSnapshotEntry::read_all(bytes)? {
             let mut batches = VecDeque::new();
-            if let (Some(last_offset), Some(last_sequence)) = (entry.last_offset, entry.last_sequence) {
+            if let (Some(last_offset), Some(last_sequence)) =
+                (entry.last_offset, entry.last_sequence)
+            {
                 batches.push_back(BatchMeta {
                     last_sequence,
                     last_offset,

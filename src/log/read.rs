@@ -27,7 +27,11 @@ impl Log {
     /// Reads batches from the cursor on and moves it behind them. Empty at the end; may also be
     /// empty before the end when all it met was to be skipped, the cursor has moved then. Damage
     /// behind sound batches is reported by the read that begins there.
-    pub(crate) fn read(&self, cursor: &mut Cursor, options: ReadOptions) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn read(
+        &self,
+        cursor: &mut Cursor,
+        options: ReadOptions,
+    ) -> Result<Vec<RecordBatch>> {
         let (start, end) = (self.start_offset(), self.end_offset());
         if matches!(self.halt(), Some(Halt::Closed | Halt::Deleted))
             && let Some(error) = self.end_error()

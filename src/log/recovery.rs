@@ -68,7 +68,8 @@ impl Recovery<'_> {
             index += 1;
         }
         // A stored recovery point past the last good batch: bytes that were durable are gone.
-        if self.damage.is_none() && self.end < self.recovery_point && !self.segments.is_empty() {
+        let explained = self.damage.is_some() || self.report.truncated.is_some();
+        if !explained && self.end < self.recovery_point && !self.segments.is_empty() {
             self.missing_tail()?;
         }
         self.rewrite(first)
@@ -88,12 +89,7 @@ impl Recovery<'_> {
         let gap = self.continuous && !is_first_scanned;
         if gap || segment.base_offset < self.end {
             let reason = format!("the segment begins at {}, not there", segment.base_offset);
-            let bad = BadBatch {
-                position: 0,
-                next_offset: Some(self.end),
-                incomplete: false,
-                reason,
-            };
+            let bad = BadBatch { position: 0, next_offset: Some(self.end), reason };
             return Ok(Some((bad, rebuilt)));
         }
         self.end = segment.base_offset;
@@ -161,12 +157,8 @@ impl Recovery<'_> {
         let Some(last) = self.segments.last().cloned() else { return Ok(()) };
         let reason = format!("the log ends there, but was durable up to {}", self.recovery_point);
         if self.on_damage == OnDamage::Truncate {
-            self.report.truncated = Some(Truncation {
-                offset: self.end,
-                bytes: 0,
-                reason,
-                kept_in: None,
-            });
+            self.report.truncated =
+                Some(Truncation { offset: self.end, bytes: 0, reason, kept_in: None });
             return Ok(());
         }
         self.found_damage(&last, last.size(), reason)
@@ -196,19 +188,23 @@ impl Recovery<'_> {
         bytes += later.iter().map(|s| s.size()).sum::<u64>();
         let kept_in = self.keep(segment, bad.position, &later)?;
         for segment in later.iter().rev() {
-            for kind in [SegmentFile::Log, SegmentFile::OffsetIndex, SegmentFile::TimeIndex, SegmentFile::TxnIndex] {
-                storage.remove_if_exists(&FilePath::within(self.dir, kind.name(segment.base_offset)))?;
+            for kind in [
+                SegmentFile::Log,
+                SegmentFile::OffsetIndex,
+                SegmentFile::TimeIndex,
+                SegmentFile::TxnIndex,
+            ] {
+                storage.remove_if_exists(&FilePath::within(
+                    self.dir,
+                    kind.name(segment.base_offset),
+                ))?;
             }
             storage.sync_dir(Some(self.dir))?;
         }
         segment.file().set_len(bad.position)?;
         segment.file().sync()?;
-        self.report.truncated = Some(Truncation {
-            offset: self.end,
-            bytes,
-            reason: bad.reason.clone(),
-            kept_in,
-        });
+        self.report.truncated =
+            Some(Truncation { offset: self.end, bytes, reason: bad.reason.clone(), kept_in });
         Ok(())
     }
 

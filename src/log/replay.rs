@@ -44,10 +44,12 @@ pub(crate) fn replay(producers: &mut ProducerStates, batch: &RecordBatch) -> Opt
     })
 }
 
-/// The newest sound producer snapshot at or below an offset; damaged ones are passed over.
+/// The newest sound producer snapshot in `(start, upto]`; damaged ones are passed over. One at or
+/// below the log start tells of producers whose batches are gone; Kafka forgets those too.
 pub(crate) fn newest_snapshot(
     storage: &Storage,
     dir: &FileName,
+    start: i64,
     upto: i64,
 ) -> Result<Option<(i64, ProducerStates)>> {
     let mut offsets: Vec<i64> = storage
@@ -56,7 +58,7 @@ pub(crate) fn newest_snapshot(
         .iter()
         .filter_map(|entry| SegmentFile::parse(entry.name.as_ref()?.as_str()))
         .filter_map(|(kind, offset)| (kind == SegmentFile::Snapshot).then_some(offset))
-        .filter(|offset| *offset <= upto)
+        .filter(|offset| (start + 1..=upto).contains(offset))
         .collect();
     offsets.sort_unstable();
     for offset in offsets.into_iter().rev() {
@@ -72,10 +74,10 @@ pub(crate) fn newest_snapshot(
 impl Log {
     /// Producer state as of `upto`: the newest snapshot below, and the batches since.
     pub(crate) fn producers_at(&self, upto: i64) -> Result<ProducerStates> {
-        let snapshot = newest_snapshot(&self.context.storage, &self.dir, upto)?;
-        let first = self.segments().first().map_or(0, |segment| segment.base_offset);
-        let (from, mut producers) = snapshot.unwrap_or((first, ProducerStates::default()));
-        let mut walk = self.walk(&Cursor::new(from.max(first)), upto, true);
+        let start = self.start_offset();
+        let snapshot = newest_snapshot(&self.context.storage, &self.dir, start, upto)?;
+        let (from, mut producers) = snapshot.unwrap_or((start, ProducerStates::default()));
+        let mut walk = self.walk(&Cursor::new(from), upto, true);
         loop {
             match walk.next() {
                 Ok(Some(batch)) => replay(&mut producers, &batch),

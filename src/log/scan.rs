@@ -6,9 +6,10 @@ use crate::error::Error;
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, DecodeError, RecordBatch};
 use crate::storage::File;
 
-/// How much is read ahead at a time: large enough that syscalls do not count, small enough that a
-/// chunk pinned by a few records in a user's hands does no harm.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// How much is read ahead at a time. A scan begins small, since it may want one record, and doubles
+/// up to where syscalls do not count; a chunk pinned by a few records does no harm either.
+const CHUNK_BYTES_FIRST: usize = 8 * 1024;
+const CHUNK_BYTES_MAX: usize = 256 * 1024;
 
 /// Where a scan takes its bytes from.
 #[derive(Clone, Debug)]
@@ -56,8 +57,6 @@ pub(crate) struct BadBatch {
     pub(crate) position: u64,
     /// The offset that was to come, where it is known.
     pub(crate) next_offset: Option<i64>,
-    /// Whether the bytes may be the beginning of a batch that is not complete yet.
-    pub(crate) incomplete: bool,
     /// What is wrong.
     pub(crate) reason: String,
 }
@@ -78,11 +77,27 @@ pub(crate) struct Scanner {
     expect: Expect,
     demand: Demand,
     chunk: Bytes,
+    /// How much the next read asks for.
+    ahead: usize,
 }
 
 impl Scanner {
-    pub(crate) fn new(source: Source, position: u64, end: u64, expect: Expect, demand: Demand) -> Self {
-        Self { source, position, end, expect, demand, chunk: Bytes::new() }
+    pub(crate) fn new(
+        source: Source,
+        position: u64,
+        end: u64,
+        expect: Expect,
+        demand: Demand,
+    ) -> Self {
+        Self {
+            source,
+            position,
+            end,
+            expect,
+            demand,
+            chunk: Bytes::new(),
+            ahead: CHUNK_BYTES_FIRST,
+        }
     }
 
     /// Where the next batch begins.
@@ -105,7 +120,7 @@ impl Scanner {
             return Ok(None);
         }
         if left < BATCH_HEADER_LEN as u64 {
-            return Err(self.bad(true, format!("only {left} bytes are left")));
+            return Err(self.bad(format!("only {left} bytes are left")));
         }
         self.need(BATCH_HEADER_LEN)?;
         let header = match BatchHeader::parse(&self.chunk) {
@@ -114,7 +129,7 @@ impl Scanner {
         };
         if header.size() as u64 > left {
             let reason = format!("a batch of {} bytes does not fit the {left} left", header.size());
-            return Err(self.bad(true, reason));
+            return Err(self.bad(reason));
         }
         self.check_place(&header)?;
         self.need(header.size())?;
@@ -134,19 +149,19 @@ impl Scanner {
         let base = header.base_offset();
         match self.expect {
             Expect::Next(next) if self.demand.continuous && base != next => {
-                Err(self.bad(false, format!("it claims offset {base}, but {next} is next")))
+                Err(self.bad(format!("it claims offset {base}, but {next} is next")))
             }
             Expect::Next(next) if base < next => {
-                Err(self.bad(false, format!("it claims offset {base}, which is below {next}")))
+                Err(self.bad(format!("it claims offset {base}, which is below {next}")))
             }
             Expect::EndsAt(last) if header.last_offset() != last => {
                 let found = header.last_offset();
-                Err(self.bad(false, format!("it ends at offset {found}, its index says {last}")))
+                Err(self.bad(format!("it ends at offset {found}, its index says {last}")))
             }
             _ => match self.demand.epoch {
                 Some(epoch) if header.leader_epoch() != Some(epoch) => {
                     let found = header.leader_epoch();
-                    Err(self.bad(false, format!("its leader epoch is {found:?}, not {epoch}")))
+                    Err(self.bad(format!("its leader epoch is {found:?}, not {epoch}")))
                 }
                 _ => Ok(()),
             },
@@ -166,25 +181,22 @@ impl Scanner {
             }
             Source::File(file) => {
                 let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
-                file.read_at(self.position, len.max(CHUNK_BYTES).min(left)).map_err(Stop::Io)?
+                let ahead = len.max(self.ahead).min(left);
+                self.ahead = (self.ahead * 2).min(CHUNK_BYTES_MAX);
+                file.read_at(self.position, ahead).map_err(Stop::Io)?
             }
         };
         if self.chunk.len() < len {
-            return Err(self.bad(true, "the file is shorter than it was".to_owned()));
+            return Err(self.bad("the file is shorter than it was".to_owned()));
         }
         Ok(())
     }
 
-    fn bad(&self, incomplete: bool, reason: String) -> Stop {
-        Stop::Bad(BadBatch {
-            position: self.position,
-            next_offset: self.next_offset(),
-            incomplete,
-            reason,
-        })
+    fn bad(&self, reason: String) -> Stop {
+        Stop::Bad(BadBatch { position: self.position, next_offset: self.next_offset(), reason })
     }
 
     fn undecodable(&self, error: &DecodeError) -> Stop {
-        self.bad(false, error.to_string())
+        self.bad(error.to_string())
     }
 }

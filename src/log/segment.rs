@@ -199,6 +199,9 @@ impl Segment {
     /// The place to begin scanning for `offset`. With `fresh` the index is rebuilt first: the one
     /// that was there proved to be wrong.
     pub(crate) fn find_offset(self: &Arc<Self>, offset: i64, fresh: bool) -> Result<ScanStart> {
+        if offset <= self.base_offset && !fresh {
+            return Ok(self.start());
+        }
         let relative = offset.saturating_sub(self.base_offset);
         let found = self.with_index(fresh, |bytes, _| index::offset_floor(bytes, relative))?;
         Ok(found.map_or(self.start(), |entry| self.at(entry)))
@@ -228,7 +231,8 @@ impl Segment {
         if let Index::Growing(builder) = &*self.index.lock() {
             return Ok(builder.max_timestamp());
         }
-        let last = self.with_index(false, |_, times| TimeIndexEntry::read_all(times).next_back())?;
+        let last =
+            self.with_index(false, |_, times| TimeIndexEntry::read_all(times).next_back())?;
         Ok(last.map(|e| (e.timestamp, self.base_offset + i64::from(e.relative_offset))))
     }
 
@@ -272,7 +276,8 @@ impl Segment {
             let path = FilePath::within(&self.dir, kind.name(self.base_offset));
             self.context.storage.read_all(&path, INDEX_BYTES_MAX)
         };
-        let (Some(offset), Some(time)) = (read(SegmentFile::OffsetIndex)?, read(SegmentFile::TimeIndex)?)
+        let (Some(offset), Some(time)) =
+            (read(SegmentFile::OffsetIndex)?, read(SegmentFile::TimeIndex)?)
         else {
             return Ok(None);
         };
@@ -376,14 +381,16 @@ impl Segment {
         if let Index::Loaded { offset, time, unsaved } = &mut *index
             && std::mem::take(unsaved)
         {
-            self.write_derived(SegmentFile::OffsetIndex, offset);
-            self.write_derived(SegmentFile::TimeIndex, time);
+            // The offset index last: who follows the directory takes it as a sign that the others
+            // are written.
             match &*self.aborted.lock() {
                 Some(aborted) if !aborted.is_empty() => {
                     self.write_derived(SegmentFile::TxnIndex, &transactions::encode(aborted));
                 }
                 _ => {}
             }
+            self.write_derived(SegmentFile::TimeIndex, time);
+            self.write_derived(SegmentFile::OffsetIndex, offset);
         }
         drop(index);
         self.sealed.store(true, Ordering::Release);
@@ -409,10 +416,9 @@ impl Segment {
         let (offset, time) = match &*self.index.lock() {
             Index::OnDisk(Trust::Proven(proof)) => return Some(*proof),
             Index::OnDisk(_) => return None,
-            Index::Growing(builder) => (
-                crc32fast::hash(builder.offset_bytes()),
-                crc32fast::hash(builder.time_bytes()),
-            ),
+            Index::Growing(builder) => {
+                (crc32fast::hash(builder.offset_bytes()), crc32fast::hash(builder.time_bytes()))
+            }
             Index::Loaded { offset, time, .. } => (crc32fast::hash(offset), crc32fast::hash(time)),
         };
         let txn = match &*self.aborted.lock() {
@@ -441,7 +447,12 @@ impl Segment {
         let believed = match (trust, &file) {
             (Trust::Proven(proof), None) => proof.txn.is_none(),
             (Trust::Proven(proof), Some(bytes)) => proof.txn == Some(crc32fast::hash(bytes)),
-            (Trust::Plausible, _) => true,
+            (Trust::Plausible, Some(_)) => true,
+            (Trust::Plausible, None) => {
+                let index = SegmentFile::OffsetIndex.name(self.base_offset);
+                let path = FilePath::within(&self.dir, index);
+                self.context.storage.open_if_exists(&path, Open::Read)?.is_some()
+            }
             (Trust::Never, _) => false,
         };
         let from_file = match &file {

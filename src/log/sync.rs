@@ -49,11 +49,6 @@ impl GroupSync {
         self.recovery_point.load(Ordering::Acquire)
     }
 
-    /// For a log that was cut or emptied: nothing is left to sync below this.
-    pub(crate) fn reset(&self, recovery_point: i64) {
-        self.recovery_point.store(recovery_point, Ordering::Release);
-    }
-
     /// A file was made in the directory, so the next sync includes it.
     pub(crate) fn mark_dir(&self) {
         self.dir_dirty.store(true, Ordering::Release);
@@ -79,11 +74,6 @@ impl GroupSync {
     /// is marked before bytes in it are published, so it cannot cover those without the mark.
     pub(crate) fn take_dir_mark(&self) -> bool {
         self.dir_dirty.swap(false, Ordering::AcqRel)
-    }
-
-    /// Whether somebody waits for a sync.
-    pub(crate) fn is_wanted(&self) -> bool {
-        !self.state.lock().waiting.is_empty()
     }
 
     /// Returns when everything below `end` is durable. `sync` makes durable what is in the log when
@@ -180,7 +170,6 @@ mod tests {
         assert!(sync.sync_to(3, || Ok(5)).is_ok());
         assert_eq!(early.0.lock().len(), 1);
         assert!(late.0.lock().is_empty(), "written after the sync began");
-        assert!(sync.is_wanted());
         assert!(sync.sync_to(9, || Ok(9)).is_ok());
         assert_eq!(late.0.lock().len(), 1);
     }

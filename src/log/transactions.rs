@@ -60,7 +60,8 @@ pub(crate) fn encode(entries: &[AbortedTxn]) -> Vec<u8> {
 pub(crate) fn decode(bytes: &[u8], base_offset: i64) -> Option<Vec<AbortedTxn>> {
     let entries: Vec<AbortedTxn> = AbortedTxn::read_all(bytes).collect();
     let whole = entries.len() * ENTRY_LEN == bytes.len();
-    let sane = entries.iter().all(|e| e.last_offset >= base_offset && e.first_offset <= e.last_offset);
+    let sane =
+        entries.iter().all(|e| e.last_offset >= base_offset && e.first_offset <= e.last_offset);
     let ascend = entries.is_sorted_by_key(|e| e.last_offset);
     (whole && sane && ascend).then_some(entries)
 }
@@ -71,8 +72,12 @@ mod tests {
 
     #[test]
     fn entries_round_trip() {
-        let entry =
-            AbortedTxn { producer_id: 4000, first_offset: 462, last_offset: 463, last_stable_offset: 464 };
+        let entry = AbortedTxn {
+            producer_id: 4000,
+            first_offset: 462,
+            last_offset: 463,
+            last_stable_offset: 464,
+        };
         let bytes = encode(&[entry, entry]);
         assert_eq!(bytes.len(), 68);
         assert_eq!(decode(&bytes, 100), Some(vec![entry, entry]));

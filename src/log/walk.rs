@@ -120,10 +120,9 @@ impl Walk<'_> {
         let index = Log::segment_of(&self.segments, self.cursor.offset).unwrap_or(0);
         let Some(segment) = self.segments.get(index) else { return Ok(false) };
         let start = match self.cursor.place {
-            Some(place) if place.segment == segment.base_offset => ScanStart {
-                position: place.position,
-                expect: Expect::Next(self.cursor.offset),
-            },
+            Some(place) if place.segment == segment.base_offset => {
+                ScanStart { position: place.position, expect: Expect::Next(self.cursor.offset) }
+            }
             _ => segment.find_offset(self.cursor.offset, self.fresh_index)?,
         };
         self.scanner = Some((index, segment.scan(start, self.crc)?));
@@ -140,7 +139,6 @@ impl Walk<'_> {
             let bad = BadBatch {
                 position: segment.size(),
                 next_offset,
-                incomplete: true,
                 reason: format!("the segment ends there, the next begins at {}", next.base_offset),
             };
             return Err(damage(self.tp, segment, &bad));

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::handle::Producer;
 use crate::broker::Broker;
 use crate::error::{Error, Result};
 use crate::record::Compression;
@@ -59,9 +58,9 @@ impl Default for ProducerConfig {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ProducerBuilder {
-    broker: Broker,
-    config: ProducerConfig,
-    keys: Vec<(String, String)>,
+    pub(super) broker: Broker,
+    pub(super) config: ProducerConfig,
+    pub(super) keys: Vec<(String, String)>,
 }
 
 impl Broker {
@@ -113,28 +112,10 @@ impl ProducerBuilder {
         self.keys.push((key.into(), value.into()));
         self
     }
-
-    /// Makes the producer.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_CONFIG` naming the key; `ReadOnly` on a read-only broker; `Closed`.
-    pub fn build(self) -> Result<Producer> {
-        let mut config = self.config;
-        for (key, value) in &self.keys {
-            config.set(key, value)?;
-        }
-        if !config.compression.is_available() {
-            let reason = "this build has no such codec; enable the crate's feature";
-            let name = config.compression.name();
-            return Err(Error::invalid_config("compression.type", name, reason));
-        }
-        Producer::new(self.broker.handle().clone(), config)
-    }
 }
 
 impl ProducerConfig {
-    fn set(&mut self, key: &str, value: &str) -> Result<()> {
+    pub(super) fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let number = || -> Result<u32> {
             let limit = i32::MAX.unsigned_abs();
             value.parse().ok().filter(|n| *n <= limit).ok_or_else(|| {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::ProducerConfig;
+use super::config::{ProducerBuilder, ProducerConfig};
 use super::delivery::Delivery;
 use super::inner::Inner;
 use super::record::ProducerRecord;
 use crate::broker::Handle;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Sends records. Cheap to clone, shared between threads; clones share their batches.
 ///
@@ -41,8 +41,28 @@ impl Drop for Last {
     }
 }
 
+impl ProducerBuilder {
+    /// Makes the producer.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` naming the key; `ReadOnly` on a read-only broker; `Closed`.
+    pub fn build(self) -> Result<Producer> {
+        let mut config = self.config;
+        for (key, value) in &self.keys {
+            config.set(key, value)?;
+        }
+        if !config.compression.is_available() {
+            let reason = "this build has no such codec; enable the crate's feature";
+            let name = config.compression.name();
+            return Err(Error::invalid_config("compression.type", name, reason));
+        }
+        Producer::new(self.broker.handle().clone(), config)
+    }
+}
+
 impl Producer {
-    pub(crate) fn new(broker: Handle, config: ProducerConfig) -> Result<Self> {
+    fn new(broker: Handle, config: ProducerConfig) -> Result<Self> {
         broker.check_writable("producing")?;
         let inner = Arc::new(Inner::new(broker.clone(), config));
         broker.add_duty(&inner);

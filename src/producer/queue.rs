@@ -147,7 +147,8 @@ impl PartitionQueue {
             return Some(full);
         }
         let now = self.log.context.clock.monotonic();
-        let due = accumulator.open.as_ref().is_some_and(|open| which == Run::All || open.due <= now);
+        let due =
+            accumulator.open.as_ref().is_some_and(|open| which == Run::All || open.due <= now);
         if due { accumulator.open.take() } else { None }
     }
 

@@ -27,18 +27,28 @@
 //! # Ok::<(), logreel::Error>(())
 //! ```
 
-// A file imports only siblings listed above it.
-mod batch;
-mod builder;
-mod compression;
-mod control;
-mod encode;
+// Ground floor first: a file imports only siblings listed above it.
 mod error;
-mod header;
-mod sealed;
-mod sequence;
+
 mod varint;
+
+mod sequence;
+
+mod compression;
+
+mod header;
+
 mod view;
+
+mod encode;
+
+mod control;
+
+mod batch;
+
+mod sealed;
+
+mod builder;
 
 pub use batch::{BatchRecords, RecordBatch, RecordIter};
 pub use builder::BatchBuilder;

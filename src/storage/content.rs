@@ -117,6 +117,7 @@ impl Content {
     }
 
     /// The chunks in order.
+    #[cfg(feature = "testing")]
     pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         self.chunks.iter().map(|chunk| &*chunk.bytes)
     }

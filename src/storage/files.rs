@@ -120,10 +120,6 @@ impl Storage {
         })
     }
 
-    pub(crate) fn remove(&self, path: &FilePath) -> Result<()> {
-        self.backend().remove(path).map_err(|e| Error::io(e, "remove", &self.path_of(path)))
-    }
-
     /// Removes a file; says whether there was one.
     pub(crate) fn remove_if_exists(&self, path: &FilePath) -> Result<bool> {
         match self.backend().remove(path) {
@@ -235,11 +231,6 @@ impl File {
     /// nobody changes the file from now on.
     pub(crate) fn map(&self) -> Result<Option<Bytes>> {
         self.raw.map().map_err(|e| self.error(e, "map"))
-    }
-
-    /// When the file was last written, in milliseconds since 1970.
-    pub(crate) fn modified_millis(&self) -> Result<i64> {
-        self.raw.modified_millis().map_err(|e| self.error(e, "read the time of"))
     }
 
     #[cold]

@@ -36,7 +36,7 @@ mod sim;
 // What the floors above use.
 mod files;
 
-pub(crate) use backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+pub(crate) use backend::{Backend, EntryKind, FileName, FilePath, Lock, Open};
 pub(crate) use files::File;
 
 #[cfg(feature = "testing")]

@@ -153,6 +153,7 @@ impl<F: Clone> Tree<F> {
     }
 
     /// All files with their names.
+    #[cfg(feature = "testing")]
     pub(super) fn files(&self) -> impl Iterator<Item = (Option<&FileName>, &FileName, &F)> {
         self.root.iter().flat_map(|(name, node)| {
             let (own, inner) = match node {

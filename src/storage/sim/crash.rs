@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::content::Content;
-use super::image::{DataOp, FileImage, HashMemo, Id, Image, NameOp, Op, mix};
+use super::image::{DataOp, FileImage, HashMemo, Id, Image, Op, mix};
 use super::pending::Pending;
 
 /// What a disk writes as a whole.

@@ -71,6 +71,7 @@ impl Pending {
                 }
             }
             Op::SyncDir { dir, ok: true } => {
+                self.drop_overtaken(*dir);
                 let durable = &mut self.durable;
                 self.names.retain(|pending| {
                     let covered = pending.op.0 == *dir && !pending.forgotten;
@@ -86,5 +87,25 @@ impl Pending {
                 }
             }
         }
+    }
+
+    /// A forgotten change of a name cannot come back over a later one that is made durable.
+    fn drop_overtaken(&mut self, dir: Id) {
+        let covered: Vec<(usize, NameOp)> = self
+            .names
+            .iter()
+            .enumerate()
+            .filter(|(_, pending)| pending.op.0 == dir && !pending.forgotten)
+            .map(|(index, pending)| (index, pending.op.1.clone()))
+            .collect();
+        let mut index = 0;
+        self.names.retain(|pending| {
+            let at = index;
+            index += 1;
+            let overtaken = pending.forgotten
+                && pending.op.0 == dir
+                && covered.iter().any(|(later, op)| *later > at && op.concerns(&pending.op.1));
+            !overtaken
+        });
     }
 }

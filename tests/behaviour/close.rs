@@ -1,0 +1,121 @@
+use std::time::Duration;
+
+use crate::homes::*;
+use logreel::{Acks, ErrorKind, ProducerRecord};
+
+#[test]
+fn close_ends_every_handle_and_completes_every_delivery() {
+    for home in homes() {
+        let broker = home.open();
+        let topic = broker.create_topic("t").unwrap();
+        let log = topic.partition(0).unwrap();
+        let producer = broker.producer().linger(600 * SECOND).build().unwrap();
+        let consumer = reader(&broker);
+        consumer.assign([("t", 0)]).unwrap();
+        let delivery = producer.send(ProducerRecord::to("t").value("x"));
+        broker.clone().close().unwrap();
+        assert_eq!(delivery.wait().unwrap().offset(), Some(0), "run by the close");
+        let closed = |error: logreel::Error| assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        closed(broker.topics().unwrap_err());
+        closed(broker.create_topic("u").unwrap_err());
+        closed(log.append([(None, Some("y"))]).unwrap_err());
+        closed(log.read(0, 1).unwrap_err());
+        closed(consumer.poll(Duration::ZERO).unwrap_err());
+        closed(producer.send(ProducerRecord::to("t").value("y")).wait().unwrap_err());
+        broker.close().unwrap();
+        // The directory is free although handles are still there.
+        let again = home.open();
+        assert!(again.recovery_report().clean);
+        assert_eq!(read_all(&again, "t", 0).len(), 1);
+    }
+}
+
+#[test]
+fn the_last_handle_closes_the_broker_whichever_it_is() {
+    for home in homes() {
+        let broker = home.open();
+        let topic = broker.create_topic("t").unwrap();
+        let producer = broker.producer().acks(Acks::Leader).build().unwrap();
+        let consumer = reader(&broker);
+        consumer.assign([("t", 0)]).unwrap();
+        drop(broker);
+        producer.send(ProducerRecord::to("t").value("x")).wait().unwrap();
+        let records = consumer.poll(SECOND).unwrap();
+        drop((topic, consumer));
+        if home.dir().is_some() {
+            let error = home.builder().open().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DirectoryLocked, "{error}");
+        }
+        drop(producer);
+        let again = home.open();
+        assert!(again.recovery_report().clean, "the drop did what a close does");
+        assert_eq!(records.iter().next().unwrap().value(), Some(&b"x"[..]), "outlives the broker");
+    }
+}
+
+#[test]
+fn t121_brokers_share_nothing_and_leave_nothing() {
+    let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    let before = threads();
+    for i in 0..1000 {
+        let broker = logreel::Broker::in_memory();
+        if i % 50 == 0 {
+            let producer = broker.producer().build().unwrap();
+            producer.send(ProducerRecord::to("t").value("x")).wait().unwrap();
+        }
+        assert!(broker.topics().unwrap().len() <= 1);
+    }
+    // Other tests of this binary run beside this one and have threads of their own.
+    assert!(threads() < before + 50, "{} threads, {before} before", threads());
+}
+
+#[test]
+fn a_broker_may_be_closed_or_dropped_inside_a_callback() {
+    for home in homes() {
+        let broker = home.open();
+        let producer = broker.producer().linger(Duration::from_millis(1)).build().unwrap();
+        let (done, wait) = std::sync::mpsc::channel();
+        let last = broker.clone();
+        producer.send(ProducerRecord::to("t").value("x")).on_complete(move |outcome| {
+            last.close().unwrap();
+            done.send(outcome.unwrap().offset()).unwrap();
+        });
+        if let Some(clock) = &home.clock {
+            clock.advance(Duration::from_millis(1));
+        }
+        assert_eq!(wait.recv_timeout(10 * SECOND).unwrap(), Some(0));
+        drop((producer, broker));
+        home.open();
+    }
+}
+
+#[test]
+fn the_same_seed_and_calls_give_the_same_bytes() {
+    let run = || {
+        let home = disk();
+        let clock = logreel::testing::MockClock::at_millis(NOW);
+        let broker = home.builder().clock(&clock).open().unwrap();
+        broker.create_topic(logreel::NewTopic::new("t").partitions(3)).unwrap();
+        let producer = broker.producer().linger(Duration::from_millis(3)).build().unwrap();
+        for i in 0..100 {
+            producer.send(ProducerRecord::to("t").value(i.to_string())).forget();
+            clock.advance(Duration::from_millis(i % 5));
+        }
+        let consumer =
+            broker.consumer().group_id("g").auto_offset_reset(logreel::OffsetReset::Earliest);
+        let consumer = consumer.build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer.poll(SECOND).unwrap();
+        consumer.commit().unwrap();
+        drop((producer, consumer));
+        broker.close().unwrap();
+        let root = home.dir().unwrap().to_path_buf();
+        let files = snapshot(&root);
+        files
+            .into_iter()
+            .map(|(path, bytes)| (path.strip_prefix(&root).unwrap().to_path_buf(), bytes))
+            .filter(|(path, _)| path.as_os_str() != ".lock")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}

@@ -1,0 +1,60 @@
+//! Reading a directory that somebody else writes.
+
+use std::time::Duration;
+
+use crate::homes::*;
+use logreel::{Broker, NewTopic};
+
+#[test]
+fn a_reader_follows_a_live_directory() {
+    let home = disk();
+    let owner = home.open();
+    let topic = NewTopic::new("t").set("segment.bytes", "300");
+    let log = owner.create_topic(topic).unwrap().partition(0).unwrap();
+    for i in 0..10 {
+        log.append([(None, Some(i.to_string().as_str()))]).unwrap();
+    }
+    let watcher = Broker::open_read_only(home.dir().unwrap()).unwrap();
+    let consumer = reader(&watcher);
+    consumer.assign([("t", 0), ("later", 0)]).unwrap();
+    assert_eq!(drain(&consumer).len(), 10);
+    for i in 10..30 {
+        log.append([(None, Some(i.to_string().as_str()))]).unwrap();
+        let records = consumer.poll(10 * SECOND).unwrap();
+        assert_eq!(records.iter().next().unwrap().offset(), i, "seen as it comes, over rolls");
+    }
+    // A topic made meanwhile.
+    let later = owner.create_topic("later").unwrap().partition(0).unwrap();
+    later.append([(None, Some("x"))]).unwrap();
+    let records = consumer.poll(10 * SECOND).unwrap();
+    assert_eq!(records.partitions(), [("later", 0).into()]);
+}
+
+#[test]
+fn half_a_batch_is_not_yet_written_for_as_long_as_it_takes() {
+    let home = disk();
+    let owner = home.open();
+    let log = owner.create_topic("t").unwrap().partition(0).unwrap();
+    for _ in 0..3 {
+        log.append([(None, Some("x"))]).unwrap();
+    }
+    let live = home.dir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    copy_dir(live, copy.path());
+    let file = copy.path().join("t-0/00000000000000000000.log");
+    let bytes = std::fs::read(&file).unwrap();
+    let batch = bytes.len() / 3;
+    for cut in 0..=bytes.len() {
+        std::fs::write(&file, &bytes[..cut]).unwrap();
+        let watcher = Broker::open_read_only(copy.path()).unwrap();
+        assert_eq!(read_all(&watcher, "t", 0).len(), cut / batch, "cut at {cut}");
+    }
+    std::fs::write(&file, &bytes[..batch + 5]).unwrap();
+    let watcher = Broker::open_read_only(copy.path()).unwrap();
+    let consumer = reader(&watcher);
+    consumer.assign([("t", 0)]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    assert!(consumer.poll(Duration::from_millis(300)).unwrap().is_empty());
+    std::fs::write(&file, &bytes).unwrap();
+    assert_eq!(drain(&consumer).len(), 2, "completed");
+}

@@ -1,0 +1,120 @@
+//! Writes directories for another implementation to read: segments of every kind this crate
+//! writes, and beside them what a reader must find. `.ci/run interop` has kafka-python's record
+//! parser compare the two. Without `LOGREEL_INTEROP_DIR` the test writes to a temporary directory
+//! and only checks that there is something to compare.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use logreel::{
+    Acks, Broker, CleanupPolicy, Compression, Header, NewTopic, OffsetReset, ProducerRecord,
+    RawRecord, TimestampType,
+};
+
+fn base64(bytes: Option<&[u8]>) -> serde_json::Value {
+    bytes.map_or(serde_json::Value::Null, |bytes| STANDARD.encode(bytes).into())
+}
+
+/// What our own reader finds, one line a record.
+fn expect(broker: &Broker, topic: &str, out: &mut String) {
+    for partition in broker.topic(topic).unwrap().partitions() {
+        let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest).build().unwrap();
+        consumer.assign([partition.topic_partition()]).unwrap();
+        loop {
+            let records = consumer.poll(Duration::ZERO).unwrap();
+            if records.is_empty() {
+                break;
+            }
+            for record in &records {
+                let headers: Vec<serde_json::Value> = record
+                    .headers()
+                    .map(|h| serde_json::json!([h.key_lossy(), base64(h.value())]))
+                    .collect();
+                let line = serde_json::json!({
+                    "dir": record.topic_partition().to_string(),
+                    "offset": record.offset(),
+                    "timestamp": record.timestamp().unwrap_or(-1),
+                    "key": base64(record.key()),
+                    "value": base64(record.value()),
+                    "headers": headers,
+                });
+                writeln!(out, "{line}").unwrap();
+            }
+        }
+    }
+}
+
+fn write_everything(root: &Path) {
+    let broker = Broker::open(root.join("all")).unwrap();
+    let mut topics = Vec::new();
+    for codec in Compression::ALL {
+        let name = format!("codec-{}", codec.name());
+        let topic = NewTopic::new(&name).partitions(2).set("segment.bytes", "20000");
+        broker.create_topic(topic).unwrap();
+        let producer = broker
+            .producer()
+            .compression(codec)
+            .acks(Acks::Leader)
+            .linger(Duration::from_millis(2))
+            .build()
+            .unwrap();
+        for i in 0..500 {
+            let mut record = ProducerRecord::to(&*name).timestamp(1_700_000_000_000 + i * 7 % 100);
+            if i % 5 != 0 {
+                record = record.key(format!("key-{}", i % 13));
+            }
+            if i % 11 != 0 {
+                record = record.value(format!("value {i} {}", "abc ".repeat((i % 40) as usize)));
+            }
+            if i % 3 == 0 {
+                record = record.header("h", "1").header("h", "2").null_header("n").header("", "");
+            }
+            producer.send(record).forget();
+        }
+        let large: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+        producer.send(ProducerRecord::to(&*name).key("").value(large)).forget();
+        producer.flush(Duration::from_secs(30)).unwrap();
+        topics.push(name);
+    }
+    let stamped = NewTopic::new("stamped").timestamp_type(TimestampType::LogAppendTime);
+    let stamped = broker.create_topic(stamped).unwrap().partition(0).unwrap();
+    let headers = [Header::new("k", "v")];
+    for i in 0..50 {
+        let record = RawRecord::new(Some(b"k"), Some(b"v")).timestamp(i).headers(&headers);
+        stamped.append([record, record]).unwrap();
+    }
+    let compacted = NewTopic::new("compacted").cleanup_policy(CleanupPolicy::Compact);
+    let compacted = broker.create_topic(compacted).unwrap().partition(0).unwrap();
+    for i in 0..50 {
+        let key = format!("k{}", i % 7);
+        compacted.append([(Some(key.as_str()), (i % 3 != 0).then_some("v"))]).unwrap();
+    }
+    let consumer =
+        broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest).build().unwrap();
+    consumer.subscribe(["stamped", "compacted"]).unwrap();
+    consumer.poll(Duration::from_secs(1)).unwrap();
+    consumer.commit().unwrap();
+    // Leaving the group is a record too.
+    drop(consumer);
+    topics.extend(["stamped".to_owned(), "compacted".to_owned(), "__consumer_offsets".to_owned()]);
+    let mut expected = String::new();
+    for topic in &topics {
+        expect(&broker, topic, &mut expected);
+    }
+    assert!(expected.lines().count() > 2500);
+    drop((stamped, compacted));
+    broker.close().unwrap();
+    std::fs::write(root.join("all/expected.jsonl"), expected).unwrap();
+}
+
+#[test]
+fn segments_for_other_readers() {
+    match std::env::var_os("LOGREEL_INTEROP_DIR") {
+        Some(dir) => write_everything(Path::new(&dir)),
+        None => write_everything(tempfile::tempdir().unwrap().path()),
+    }
+}
