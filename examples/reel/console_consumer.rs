@@ -39,10 +39,10 @@ pub(crate) struct Args {
     )]
     offset: Option<OffsetSpec>,
     /// End after this many records
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_messages: Option<u64>,
     /// End when no record has come for so long
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     timeout_ms: Option<u64>,
     /// Which records to show while transactions are open
     #[arg(long, value_name = "LEVEL")]
