@@ -37,4 +37,4 @@ pub use topic::Topic;
 pub use topics::NewTopic;
 
 pub(crate) use background::Duty;
-pub(crate) use shared::Handle;
+pub(crate) use shared::{Handle, Shared};

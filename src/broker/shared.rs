@@ -233,6 +233,11 @@ impl Handle {
         shared.handles.fetch_add(1, Ordering::AcqRel);
         Self(shared)
     }
+
+    /// The broker without a reason to stay open.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.0)
+    }
 }
 
 impl Clone for Handle {

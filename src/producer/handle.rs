@@ -32,12 +32,16 @@ use crate::error::{Error, Result};
 pub struct Producer(Arc<Last>);
 
 /// Goes with the last clone.
-struct Last(Arc<Inner>);
+struct Last {
+    inner: Arc<Inner>,
+    /// Goes last: the broker stays open until the batches are written.
+    _broker: Handle,
+}
 
 impl Drop for Last {
     fn drop(&mut self) {
         // The writes are done here; the syncs by who waits, else by the sender thread.
-        self.0.finish(false);
+        self.inner.finish(false);
     }
 }
 
@@ -64,9 +68,9 @@ impl ProducerBuilder {
 impl Producer {
     fn new(broker: Handle, config: ProducerConfig) -> Result<Self> {
         broker.check_writable("producing")?;
-        let inner = Arc::new(Inner::new(broker.clone(), config));
+        let inner = Arc::new(Inner::new(broker.shared(), config));
         broker.add_duty(&inner);
-        Ok(Self(Arc::new(Last(inner))))
+        Ok(Self(Arc::new(Last { inner, _broker: broker })))
     }
 
     /// Sends a record: encodes it into the open batch of its partition. If that fills the batch,
@@ -79,7 +83,7 @@ impl Producer {
     /// `NOT_ENOUGH_REPLICAS` with `acks=all` where `min.insync.replicas` is above one; `Closed`;
     /// those of [`Partition::append`](crate::Partition::append).
     pub fn send(&self, record: ProducerRecord<'_>) -> Delivery {
-        self.0.0.send(&record)
+        self.0.inner.send(&record)
     }
 
     /// Writes all batches, lingering or not, and blocks until everything sent before the call is
@@ -89,7 +93,7 @@ impl Producer {
     ///
     /// `REQUEST_TIMED_OUT` when that takes longer than `timeout`.
     pub fn flush(&self, timeout: Duration) -> Result<()> {
-        self.0.0.flush(timeout)
+        self.0.inner.flush(timeout)
     }
 
     /// Takes no more records from any clone, and flushes.
@@ -98,8 +102,8 @@ impl Producer {
     ///
     /// As [`flush`](Self::flush).
     pub fn close(self, timeout: Duration) -> Result<()> {
-        self.0.0.finish(true);
-        self.0.0.flush(timeout)
+        self.0.inner.finish(true);
+        self.0.inner.flush(timeout)
     }
 }
 

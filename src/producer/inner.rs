@@ -13,7 +13,7 @@ use super::partitioner::{Sticky, partition_of_key};
 use super::queue::{PartitionQueue, Run};
 use super::record::{ProducerRecord, RecordMetadata};
 use super::slot::BatchSlot;
-use crate::broker::{Duty, Handle};
+use crate::broker::{Duty, Shared};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::names;
 use crate::record::BatchBuilder;
@@ -29,7 +29,9 @@ struct TopicQueues {
 
 /// A producer.
 pub(crate) struct Inner {
-    broker: Handle,
+    /// No handle: the background thread holds a producer for a moment, and must not be the one that
+    /// keeps the broker open.
+    broker: Arc<Shared>,
     config: ProducerConfig,
     /// Leaf lock, held for a look.
     topics: RwLock<BTreeMap<Arc<str>, Arc<TopicQueues>>>,
@@ -39,7 +41,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    pub(crate) fn new(broker: Handle, config: ProducerConfig) -> Self {
+    pub(crate) fn new(broker: Arc<Shared>, config: ProducerConfig) -> Self {
         let seen_version = AtomicU64::new(broker.topics_version.load(Ordering::Acquire));
         Self {
             broker,

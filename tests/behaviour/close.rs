@@ -119,3 +119,19 @@ fn the_same_seed_and_calls_give_the_same_bytes() {
     };
     assert_eq!(run(), run());
 }
+
+/// The background thread looks into producers while it works. When it did so with a handle of its
+/// own, the broker outlived the last handle of the user for a moment, and the directory was still
+/// locked.
+#[test]
+fn the_directory_is_free_when_the_last_handle_is_gone() {
+    for home in homes() {
+        for _ in 0..50 {
+            let broker = home.open();
+            let producer = broker.producer().acks(Acks::Leader).build().unwrap();
+            for _ in 0..5 {
+                producer.send(ProducerRecord::to("t").value("x")).forget();
+            }
+        }
+    }
+}
