@@ -2,7 +2,13 @@
 //! writes, and beside them what a reader must find. `.ci/run interop` has kafka-python's record
 //! parser compare the two. Without `LOGREEL_INTEROP_DIR` the test writes to a temporary directory
 //! and only checks that there is something to compare.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test that fails may panic"
+)]
 
 use std::fmt::Write as _;
 use std::path::Path;
