@@ -214,7 +214,7 @@ fn bad_input_gets_one_line_and_code_one() {
 #[test]
 fn nobody_has_to_listen() {
     let reel = Reel::new();
-    reel.run("topics --create --topic t --partitions 1000", "");
+    reel.run("topics --create --topic t --partitions 200", "");
     let input: String = (0..20_000).map(|n| format!("{n}\n")).collect();
     reel.run("console-producer --topic t", &input);
     for line in ["topics --describe", "console-consumer --topic t --from-beginning"] {

@@ -16,6 +16,9 @@ use crate::show::Show;
 /// How long to wait before looking for new partitions.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
+/// A commit waits for the disk, so many short polls share one.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -100,12 +103,28 @@ pub(crate) fn run(args: Args) -> Outcome {
 fn consume(broker: &Broker, args: &Args, printed: &mut Printed) -> Outcome {
     let found = topic(broker, &args.topic)?;
     let mut following = Following::start(broker, args, found.partition_count())?;
+    let ended = follow(broker, args, &mut following, printed);
+    // However it ended: what was printed was printed.
+    let committed = following.commit(&printed.offsets);
+    ended?;
+    committed?;
+    Ok(following.consumer.close()?)
+}
+
+fn follow(
+    broker: &Broker,
+    args: &Args,
+    following: &mut Following,
+    printed: &mut Printed,
+) -> Outcome {
     let mut last_record = Instant::now();
     let timeout = args.timeout_ms.map(Duration::from_millis);
     while args.max_messages.is_none_or(|max| printed.count < max) {
         let left = timeout.map(|timeout| timeout.saturating_sub(last_record.elapsed()));
-        let records = following.consumer.poll(LOOK_AROUND.min(left.unwrap_or(LOOK_AROUND)))?;
+        let wait = if following.owes { COMMIT_INTERVAL } else { LOOK_AROUND };
+        let records = following.consumer.poll(wait.min(left.unwrap_or(wait)))?;
         if records.is_empty() {
+            following.commit(&printed.offsets)?;
             if timeout.is_some_and(|timeout| last_record.elapsed() >= timeout) {
                 break;
             }
@@ -114,17 +133,21 @@ fn consume(broker: &Broker, args: &Args, printed: &mut Printed) -> Outcome {
         }
         printed.print(&records, args.max_messages)?;
         last_record = Instant::now();
-        if following.commits {
-            following.consumer.commit_offsets(&printed.offsets)?;
+        following.owes = following.commits;
+        if following.committed_at.elapsed() >= COMMIT_INTERVAL {
+            following.commit(&printed.offsets)?;
         }
     }
-    Ok(following.consumer.close()?)
+    Ok(())
 }
 
 /// The consumer and what it reads.
 struct Following {
     consumer: Consumer,
     commits: bool,
+    /// Whether something printed is not committed yet.
+    owes: bool,
+    committed_at: Instant,
     /// How many partitions of the topic are assigned by hand; none in a group.
     assigned: i32,
 }
@@ -165,7 +188,7 @@ impl Following {
         let consumer = builder.set("enable.auto.commit", "false").build()?;
         if args.group.is_some() {
             consumer.subscribe([&args.topic])?;
-            return Ok(Self { consumer, commits, assigned: 0 });
+            return Ok(Self::new(consumer, commits, 0));
         }
         if let Some(number) = args.partition {
             let tp = TopicPartition::new(args.topic.as_str(), number);
@@ -174,10 +197,24 @@ impl Following {
             if let Some(spec) = args.offset {
                 consumer.seek(&tp, spec)?;
             }
-            return Ok(Self { consumer, commits, assigned: 0 });
+            return Ok(Self::new(consumer, commits, 0));
         }
         consumer.assign((0..partitions).map(|number| (args.topic.as_str(), number)))?;
-        Ok(Self { consumer, commits, assigned: partitions })
+        Ok(Self::new(consumer, commits, partitions))
+    }
+
+    fn new(consumer: Consumer, commits: bool, assigned: i32) -> Self {
+        Self { consumer, commits, owes: false, committed_at: Instant::now(), assigned }
+    }
+
+    /// Commits what was printed, if there is anything new.
+    fn commit(&mut self, printed: &Offsets) -> Outcome {
+        if self.owes {
+            self.consumer.commit_offsets(printed)?;
+            self.owes = false;
+            self.committed_at = Instant::now();
+        }
+        Ok(())
     }
 
     /// Takes in partitions that were added, from their beginning.
