@@ -31,8 +31,8 @@
 //! # Topics and partitions
 //!
 //! A [`Topic`] has a name, an id, Kafka's configuration keys ([`TopicConfig`]) and partitions. A
-//! [`Partition`] is a log: records get offsets 0, 1, 2 and stay in that order. By itself it is a raw
-//! commit log that can be appended to and read without producers and groups.
+//! [`Partition`] is a log: records get offsets 0, 1, 2 and stay in that order. By itself it is a
+//! raw commit log that can be appended to and read without producers and groups.
 //!
 //! ```
 //! # use logreel::{Broker, NewTopic, OffsetSpec};
@@ -50,10 +50,10 @@
 //!
 //! [`Producer::send`] encodes a record into the open batch of its partition and returns a
 //! [`Delivery`]: wait for it, `.await` it (no runtime is needed), have it called back, or
-//! [`forget`](Delivery::forget) it. Every error comes through it. A batch is written when it is full
-//! or has lingered, by whoever comes first: the sender that filled it, a thread that waits for it,
-//! [`flush`](Producer::flush), or a thread of the broker. Records with the same key go to the same
-//! partition, the one Kafka's Java producer would choose.
+//! [`forget`](Delivery::forget) it. Every error comes through it. A batch is written when it is
+//! full or has lingered, by whoever comes first: the sender that filled it, a thread that waits
+//! for it, [`flush`](Producer::flush), or a thread of the broker. Records with the same key go to
+//! the same partition, the one Kafka's Java producer would choose.
 //!
 //! # What survives what
 //!
@@ -63,11 +63,11 @@
 //! | [`Leader`](Acks::Leader) | the batch's `write` returned | panic, abort, `kill -9` |
 //! | [`All`](Acks::All) (default) | `fdatasync` of the segment returned, and the directory of a new segment is synced | power loss, on a disk that honours flush |
 //!
-//! One sync covers every batch written before it began. A commit waits like `All`, after syncing the
-//! partitions it points into. In memory all of them complete at once and nothing outlives the
-//! process. Consumers see a batch when it is written, before it is synced; after power loss a reader
-//! may have seen records that are gone. A failed sync is never retried: the partition then takes no
-//! more appends until it is opened again. A full disk stops nothing for good.
+//! One sync covers every batch written before it began. A commit waits like `All`, after syncing
+//! the partitions it points into. In memory all of them complete at once and nothing outlives the
+//! process. Consumers see a batch when it is written, before it is synced; after power loss a
+//! reader may have seen records that are gone. A failed sync is never retried: the partition then
+//! takes no more appends until it is opened again. A full disk stops nothing for good.
 //!
 //! # Consuming
 //!
@@ -104,10 +104,12 @@
 //! # Opening a directory
 //!
 //! [`Broker::open`] takes the directory's lock, recovers what was not closed cleanly, and adopts
-//! topics that a Kafka broker wrote; [`Broker::recovery_report`] says what was done. Below a
-//! partition's recovery point every byte was durable once, so wrong bytes there are damage and are
-//! never cut unless [`OnDamage::Truncate`] says so; at or past it they are a torn tail.
-//! [`Broker::open_read_only`] writes nothing and follows a directory that another process writes.
+//! topics that a Kafka broker wrote, in a directory of Kafka's or copied in beside topics of ours
+//! as whole partition directories; nothing of them is ever removed until you configure it.
+//! [`Broker::recovery_report`] says what was done. Below a partition's recovery point every byte
+//! was durable once, so wrong bytes there are damage and are never cut unless
+//! [`OnDamage::Truncate`] says so; at or past it they are a torn tail. [`Broker::open_read_only`]
+//! writes nothing and follows a directory that another process writes.
 //!
 //! # Where the defaults differ from Kafka's
 //!
@@ -120,9 +122,9 @@
 //!
 //! # Testing your program
 //!
-//! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are also
-//! `testing::MockClock`, a clock that moves when told (a broker on it owns no thread and every run
-//! repeats), and `testing::SimStorage`, a disk that can be cut off at any operation.
+//! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are
+//! also `testing::MockClock`, a clock that moves when told (a broker on it owns no thread and
+//! every run repeats), and `testing::SimStorage`, a disk that can be cut off at any operation.
 //!
 //! # Crate features
 //!

@@ -90,7 +90,9 @@ impl Background {
             let body = move || {
                 while !stopped.load(Ordering::Acquire) {
                     let Some(work) = work.upgrade() else { return };
-                    let due = work.run();
+                    // Wakers are user code; one that panics must not end the thread.
+                    let run = std::panic::AssertUnwindSafe(|| work.run());
+                    let due = std::panic::catch_unwind(run).unwrap_or_default();
                     drop(work);
                     waiter.park(&clock, due);
                 }

@@ -14,9 +14,9 @@ mod groups;
 
 mod shared;
 
-mod open;
-
 mod topics;
+
+mod open;
 
 mod offsets;
 

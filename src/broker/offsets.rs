@@ -56,7 +56,11 @@ impl Shared {
             }
             written.map(|appended| (member, (placed.1, appended)))
         })?;
-        self.offsets_log(end.0)?.sync_to(end.1.end())?;
+        if let Err(error) = self.offsets_log(end.0)?.sync_to(end.1.end()) {
+            // Else nobody could join before the next open.
+            let _ = self.leave_group(group, &member);
+            return Err(error);
+        }
         Ok(member)
     }
 

@@ -8,16 +8,17 @@ use parking_lot::{Mutex, RwLock};
 
 use super::background::{Background, Work};
 use super::catalog::{Catalog, Loaded, TopicEntry, TopicOrigin};
-use super::config::BrokerConfig;
+use super::config::{BrokerConfig, PARTITIONS_MAX};
 use super::groups::Groups;
 use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::topic_state::TopicState;
+use super::topics::{Leftover, new_topic_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::{
     self, LOG_STARTS, PARTITION_METADATA, PartitionOffsets, RECOVERY_POINTS,
 };
-use crate::log::context::{Attention, Maps};
+use crate::log::context::{Attention, Maps, Request};
 use crate::log::manifest::{self, CLEAN_MARKER, MANIFEST, Manifest};
 use crate::log::names::{self, CLUSTER_METADATA, CONSUMER_OFFSETS, SegmentFile};
 use crate::log::report::PartitionReport;
@@ -46,6 +47,15 @@ struct Found {
     deleted: Vec<FileName>,
 }
 
+impl Found {
+    /// Nothing of what is written down about a topic that is gone may meet a new one of its name.
+    fn forget(&mut self, topic: &str) {
+        self.partitions.remove(topic);
+        self.recovery_points.retain(|tp, _| tp.topic() != topic);
+        self.log_starts.retain(|tp, _| tp.topic() != topic);
+    }
+}
+
 impl Shared {
     pub(crate) fn open(config: BrokerConfig) -> Result<Arc<Self>> {
         config.check()?;
@@ -53,7 +63,7 @@ impl Shared {
         storage.create_root()?;
         let lock = storage.lock()?;
         let mut report = RecoveryReport::default();
-        let found = look(&storage, &mut report)?;
+        let mut found = look(&storage, &mut report)?;
         let fresh = is_fresh(&found);
         report.clean = found.clean || fresh;
 
@@ -66,7 +76,7 @@ impl Shared {
         }
 
         let context = Arc::new(new_context(&config, storage));
-        let (catalog, changed) = settle_catalog(&context, &config, &found, &mut report)?;
+        let (catalog, changed) = settle_catalog(&context, &config, &mut found, &mut report)?;
         if changed {
             catalog.store(&context.storage)?;
         }
@@ -97,10 +107,17 @@ impl Shared {
 
     /// Looks for new topics and partitions of a directory that another process writes.
     pub(crate) fn refresh_topics(&self) -> Result<()> {
+        // Held all along, so that two readers do not take in the same partitions.
+        let mut stored = self.catalog.lock();
         let known = self.topics.read().clone();
+        let shape = |topics: &Topics| -> Vec<(TopicId, i32)> {
+            topics.values().map(|topic| (topic.id, topic.partition_count())).collect()
+        };
+        let before = shape(&known);
         let (catalog, topics) = read_topics(&self.context, &known, &mut RecoveryReport::default())?;
-        let more = topics.len() != known.len();
-        *self.catalog.lock() = catalog;
+        let more = shape(&topics) != before;
+        *stored = catalog;
+        drop(stored);
         *self.topics.write() = topics;
         if more {
             self.topics_changed();
@@ -156,9 +173,12 @@ fn assemble(
         this: Weak::clone(this),
     });
     let this = Arc::downgrade(&shared);
-    shared.context.attention.set(Box::new(move |tp, due| {
+    shared.context.attention.set(Box::new(move |request| {
         if let Some(shared) = this.upgrade() {
-            shared.background.ask_sync(tp, due);
+            match request {
+                Request::Sync(tp, due) => shared.background.ask_sync(tp, due),
+                Request::Checkpoint => shared.plan_checkpoint(),
+            }
             let work: Weak<dyn Work> = shared.this.clone();
             // Without the thread the sync is done by whoever waits, or by the close.
             let _ = shared.background.wake(&work);
@@ -233,7 +253,7 @@ fn is_fresh(found: &Found) -> bool {
 fn settle_catalog(
     context: &LogContext,
     config: &BrokerConfig,
-    found: &Found,
+    found: &mut Found,
     report: &mut RecoveryReport,
 ) -> Result<(Catalog, bool)> {
     let storage = &context.storage;
@@ -262,6 +282,7 @@ fn settle_catalog(
         .filter(|(_, t)| t.deleting)
         .map(|(name, _)| Arc::clone(name))
         .collect();
+    let mut deleted = Vec::new();
     for name in deleting {
         for number in found.partitions.get(&*name).into_iter().flatten() {
             let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), *number))?;
@@ -270,50 +291,66 @@ fn settle_catalog(
         storage.sync_dir(None)?;
         report.repaired.push(format!("topic {name}: its deletion is finished"));
         catalog.topics.remove(&name);
+        deleted.push(name);
         changed = true;
     }
-    let gone = |name: &str| report_has_deletion(&found.catalog, name);
-    for (name, numbers) in &found.partitions {
-        if catalog.topics.contains_key(name.as_str()) || gone(name) {
-            continue;
+    for name in &deleted {
+        found.forget(name);
+    }
+    let strangers: Vec<(String, BTreeSet<i32>)> = found
+        .partitions
+        .iter()
+        .filter(|(name, _)| !catalog.topics.contains_key(name.as_str()))
+        .map(|(name, numbers)| (name.clone(), numbers.clone()))
+        .collect();
+    for (name, numbers) in strangers {
+        let data = with_data(storage, &name, &numbers, ours)?;
+        if !data.is_empty() {
+            let entry = adopt(context, config, &name, &data)?;
+            catalog.topics.insert(Arc::from(name.as_str()), entry);
+            report.adopted.push(name.clone());
+            changed = true;
         }
-        if ours && !holds_data(storage, name, numbers)? {
-            // Directories are made before the topic enters the catalog.
-            for number in numbers {
-                let tp = TopicPartition::new(name.as_str(), *number);
-                storage.remove_tree(&names::partition_dir(&tp)?)?;
+        for number in numbers.difference(&data) {
+            let dir = names::partition_dir(&TopicPartition::new(name.as_str(), *number))?;
+            let empty = storage.list(Some(&dir))?.is_empty();
+            if ours && !empty && Leftover::of(storage, &dir)? == Leftover::Unfinished {
+                // Directories are made before the topic enters the catalog.
+                storage.remove_tree(&dir)?;
+                report.repaired.push(format!("{}: its creation is undone", dir.as_str()));
+            } else {
+                report.ignored.push(dir.as_str().to_owned());
             }
-            report.repaired.push(format!("topic {name}: its creation is undone"));
-            continue;
         }
-        let entry = adopt(context, config, name, numbers)?;
-        catalog.topics.insert(Arc::from(name.as_str()), entry);
-        report.adopted.push(name.clone());
-        changed = true;
+        if data.is_empty() {
+            found.forget(&name);
+        }
     }
     Ok((catalog, changed))
 }
 
-fn report_has_deletion(loaded: &Loaded, name: &str) -> bool {
-    match loaded {
-        Loaded::Catalog(c) | Loaded::FromSecondCopy(c) => {
-            c.topics.get(name).is_some_and(|topic| topic.deleting)
-        }
-        Loaded::None | Loaded::Damaged => false,
-    }
-}
-
-fn holds_data(storage: &Storage, topic: &str, numbers: &BTreeSet<i32>) -> Result<bool> {
-    for number in numbers {
+/// The partitions among these directories: those with a segment, and in a directory that Kafka
+/// owned those with a topic's id. Others only look like partitions (`photos-2023`).
+fn with_data(
+    storage: &Storage,
+    topic: &str,
+    numbers: &BTreeSet<i32>,
+    ours: bool,
+) -> Result<BTreeSet<i32>> {
+    let mut data = BTreeSet::new();
+    for number in numbers.iter().filter(|number| **number < PARTITIONS_MAX) {
         let dir = names::partition_dir(&TopicPartition::new(topic, *number))?;
-        let is_log = |name: &FileName| {
-            matches!(SegmentFile::parse(name.as_str()), Some((SegmentFile::Log, _)))
+        let counts = |name: &FileName| {
+            let is_log = SegmentFile::parse(name.as_str());
+            matches!(is_log, Some((SegmentFile::Log, _)))
+                || (!ours && name.as_str() == PARTITION_METADATA)
         };
-        if storage.list(Some(&dir))?.iter().any(|entry| entry.name.as_ref().is_some_and(is_log)) {
-            return Ok(true);
+        let entries = storage.list(Some(&dir))?;
+        if entries.iter().any(|entry| entry.name.as_ref().is_some_and(counts)) {
+            data.insert(*number);
         }
     }
-    Ok(false)
+    Ok(data)
 }
 
 /// The catalog entry of a topic that Kafka wrote. Its configuration is unknown, so nothing of it
@@ -351,14 +388,6 @@ fn adopt(
     })
 }
 
-pub(crate) fn new_topic_id(random: &Random) -> TopicId {
-    loop {
-        if let Some(id) = TopicId::from_u128(random.next_u128()) {
-            return id;
-        }
-    }
-}
-
 fn open_topic(
     context: &Arc<LogContext>,
     broker: &BrokerConfig,
@@ -383,7 +412,7 @@ fn open_topic(
         let (log, partition) = match Log::open(&tp, context, Arc::clone(&config), options) {
             Ok(opened) => opened,
             // A disk that cannot read one partition must not take the others away.
-            Err(error) if error.kind() == ErrorKind::Io => {
+            Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::StorageFull) => {
                 Log::unreadable(&tp, context, Arc::clone(&config), options, &error)?
             }
             Err(error) => return Err(error),
@@ -406,13 +435,17 @@ fn read_topics(
     report: &mut RecoveryReport,
 ) -> Result<(Catalog, Topics)> {
     let found = look(&context.storage, report)?;
+    let has_catalog = !matches!(found.catalog, Loaded::None | Loaded::Damaged);
     let mut catalog = match found.catalog {
         Loaded::Catalog(catalog) | Loaded::FromSecondCopy(catalog) => catalog,
         Loaded::None | Loaded::Damaged => {
             let mut catalog = Catalog::default();
             for (name, numbers) in &found.partitions {
-                let entry = adopt(context, &BrokerConfig::default(), name, numbers)?;
-                catalog.topics.insert(Arc::from(name.as_str()), entry);
+                let data = with_data(&context.storage, name, numbers, false)?;
+                if !data.is_empty() {
+                    let entry = adopt(context, &BrokerConfig::default(), name, &data)?;
+                    catalog.topics.insert(Arc::from(name.as_str()), entry);
+                }
             }
             catalog
         }
@@ -420,7 +453,9 @@ fn read_topics(
     catalog.topics.retain(|_, topic| !topic.deleting);
     let mut topics = Topics::new();
     for (name, entry) in &catalog.topics {
-        let old = known.get(name).filter(|topic| topic.id == entry.id).cloned();
+        // Without a catalog an id may be made up anew at each look.
+        let same = |topic: &&Arc<TopicState>| !has_catalog || topic.id == entry.id;
+        let old = known.get(name).filter(same).cloned();
         let config = Arc::new(TopicConfig::stored(entry.config.clone())?);
         let topic = match old {
             Some(topic) => topic,

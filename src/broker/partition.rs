@@ -192,7 +192,7 @@ impl Partition {
             batch.append(Some(timestamp), record.key, record.value, record.headers)?;
         }
         check_records(&batch, &config, now).map_err(|error| error.on(&self.log.tp))?;
-        let placed = self.log.append(batch.seal()?)?;
+        let placed = self.log.append(batch.seal()?).inspect_err(|_| self.log.fail_waiting())?;
         if placed.sync_due {
             self.log.sync_to(placed.end())?;
         }

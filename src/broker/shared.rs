@@ -120,7 +120,8 @@ impl Shared {
                 && log.sync_all().is_ok()
             {
                 let mut due = self.checkpoint_due.lock();
-                *due = Some(due.unwrap_or(now + CHECKPOINT_AFTER_ROLL));
+                let soon = now + CHECKPOINT_AFTER_ROLL;
+                *due = Some(due.map_or(soon, |due| due.min(soon)));
             }
         }
         let due = {
@@ -137,8 +138,20 @@ impl Shared {
         }
     }
 
+    /// Plans to store the recovery points, unless that is planned.
+    pub(crate) fn plan_checkpoint(&self) {
+        let due = self.context.clock.monotonic() + CHECKPOINT_INTERVAL;
+        self.checkpoint_due.lock().get_or_insert(due);
+    }
+
     /// Stores the recovery points, and the log starts that the segments' names do not tell.
     pub(crate) fn write_checkpoints(&self) -> Result<()> {
+        // One at a time, and only while the directory is ours.
+        let lock = self.lock.lock();
+        if lock.is_none() {
+            return Ok(());
+        }
+        self.context.attention.checkpoint_begins();
         let (mut points, mut starts) = (PartitionOffsets::new(), PartitionOffsets::new());
         for log in self.logs() {
             let point = log.recovery_point();
@@ -173,7 +186,8 @@ impl Shared {
     }
 
     fn close_logs(&self) -> Result<()> {
-        let _catalog = self.catalog.lock();
+        // A topic that is being made or deleted is finished first; none begins any more.
+        drop(self.catalog.lock());
         let mut outcome = Ok(());
         let mut sound = true;
         for log in self.logs() {

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::catalog::{TopicEntry, TopicOrigin};
+use super::catalog::{Catalog, TopicEntry, TopicOrigin};
 use super::config::PARTITIONS_MAX;
-use super::open::new_topic_id;
 use super::shared::Shared;
 use super::topic_state::TopicState;
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::log::checkpoint::{self, PARTITION_METADATA};
 use crate::log::config::CleanupPolicy;
 use crate::log::names::{self, CONSUMER_OFFSETS};
 use crate::log::report::OnDamage;
 use crate::log::{Halt, Log, OpenOptions, TopicConfig};
-use crate::storage::{FilePath, Open};
-use crate::types::{TimestampType, TopicPartition};
+use crate::random::Random;
+use crate::storage::{FileName, FilePath, Open, Storage};
+use crate::types::{TimestampType, TopicId, TopicPartition};
 
 /// A topic to be created.
 ///
@@ -95,6 +95,33 @@ fn check_partitions(count: i32) -> Result<()> {
     ))
 }
 
+pub(super) fn new_topic_id(random: &Random) -> TopicId {
+    loop {
+        if let Some(id) = TopicId::from_u128(random.next_u128()) {
+            return id;
+        }
+    }
+}
+
+/// What lies where a new partition's directory is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leftover {
+    None,
+    /// What a creation that was interrupted leaves: nothing, or the topic's id.
+    Unfinished,
+    /// Files that somebody may miss.
+    Stranger,
+}
+
+impl Leftover {
+    pub(super) fn of(storage: &Storage, dir: &FileName) -> Result<Self> {
+        let Some(entries) = storage.list_if_exists(dir)? else { return Ok(Self::None) };
+        let ours = |name: &FileName| name.as_str() == PARTITION_METADATA;
+        let unfinished = entries.iter().all(|entry| entry.name.as_ref().is_some_and(ours));
+        Ok(if unfinished { Self::Unfinished } else { Self::Stranger })
+    }
+}
+
 impl Shared {
     pub(crate) fn create_topic(&self, topic: &NewTopic) -> Result<Arc<TopicState>> {
         self.check_writable("creating a topic")?;
@@ -165,9 +192,17 @@ impl Shared {
         for number in numbers {
             let tp = TopicPartition::new(Arc::clone(name), number);
             let dir = names::partition_dir(&tp)?;
-            if storage.list_if_exists(&dir)?.is_some() {
-                // Left over from a creation that failed; the catalog knows of no such topic.
-                storage.remove_tree(&dir)?;
+            match Leftover::of(storage, &dir)? {
+                Leftover::None => {}
+                // Of a creation that failed; the catalog knows of no such partition.
+                Leftover::Unfinished => storage.remove_tree(&dir)?,
+                Leftover::Stranger => {
+                    let path = storage.dir_path(Some(&dir));
+                    return Err(Error::new(
+                        ErrorKind::InvalidDirectory,
+                        format!("{} is in the way: move it elsewhere", path.display()),
+                    ));
+                }
             }
             storage.create_dir(&dir)?;
             let path = checkpoint::path(Some(&dir), PARTITION_METADATA);
@@ -236,15 +271,44 @@ impl Shared {
         if let Some(entry) = changed.topics.get_mut(name) {
             entry.deleting = true;
         }
-        changed.store(storage)?;
-        *catalog = changed.clone();
+        let logs = topic.logs();
+        if let Err(error) = changed.store(storage) {
+            // Whether the mark is on the disk is not known. If it cannot be taken back, nothing
+            // more may be acknowledged: the next open may delete the topic.
+            if catalog.store(storage).is_err() {
+                logs.iter().for_each(|log| log.stop(Halt::Poisoned(error.clone())));
+            }
+            return Err(error);
+        }
         // From here on the topic is gone, whatever happens; an open finishes what is left.
+        *catalog = changed.clone();
         self.topics.write().remove(name);
-        for log in topic.logs().iter() {
-            let writer = log.writer.lock();
+        for log in logs.iter() {
+            // An append that has passed its check holds this lock until it is through.
+            let _writer = log.writer.lock();
             log.stop(Halt::Deleted);
-            drop(writer);
+        }
+        self.topics_changed();
+        let outcome = self.remove_topic(&mut catalog, changed, name, &logs);
+        drop(catalog);
+        for log in logs.iter() {
             log.sync.fail(&Error::unknown_topic(name));
+        }
+        outcome
+    }
+
+    /// Removes the files of a topic that is marked as deleted, and then the mark.
+    fn remove_topic(
+        &self,
+        catalog: &mut Catalog,
+        mut changed: Catalog,
+        name: &str,
+        logs: &[Arc<Log>],
+    ) -> Result<()> {
+        let storage = &self.context.storage;
+        for log in logs {
+            // Open files would be kept alive one by one while they are removed.
+            log.set_segments(Vec::new());
             if storage.list_if_exists(&log.dir)?.is_some() {
                 let unique = self.context.random.next_u128();
                 let deleted = names::deleted_dir(&log.tp, unique)?;
@@ -253,11 +317,11 @@ impl Shared {
             }
         }
         storage.sync_dir(None)?;
+        // Else a topic of the same name would begin with the old one's recovery point.
+        self.write_checkpoints()?;
         changed.topics.remove(name);
         changed.store(storage)?;
         *catalog = changed;
-        drop(catalog);
-        self.topics_changed();
         Ok(())
     }
 

@@ -104,8 +104,9 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Kafka: `enable.auto.commit`. Default: true. Commits happen inside [`poll`](crate::Consumer::poll) and
-    /// [`close`](crate::Consumer::close), and cover what earlier polls returned.
+    /// Kafka: `enable.auto.commit`. Default: true. Commits happen inside
+    /// [`poll`](crate::Consumer::poll) and [`close`](crate::Consumer::close), and cover what
+    /// earlier polls returned.
     pub fn enable_auto_commit(mut self, enable: bool) -> Self {
         self.config.auto_commit = enable;
         self

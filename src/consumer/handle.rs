@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::config::{ConsumerBuilder, ConsumerConfig};
 use super::records::Records;
@@ -102,6 +102,7 @@ impl Consumer {
             )),
             Wants::Topics(present) if *present == names => Ok(()),
             Wants::Nothing | Wants::Topics(_) => {
+                self.auto_commit(&mut state, None)?;
                 state.leave(&self.broker, &self.config)?;
                 state.reset(Wants::Topics(names));
                 Ok(())
@@ -139,7 +140,7 @@ impl Consumer {
                 "the consumer is subscribed to topics; unsubscribe first",
             ));
         }
-        state.auto_commit(&self.broker, &self.config, None)?;
+        self.auto_commit(&mut state, None)?;
         state.reset(Wants::Partitions(wanted));
         Ok(())
     }
@@ -152,7 +153,7 @@ impl Consumer {
     /// Those of a commit. The consumer has left all the same.
     pub fn unsubscribe(&self) -> Result<()> {
         let mut state = self.state.lock();
-        let committed = state.auto_commit(&self.broker, &self.config, None);
+        let committed = self.auto_commit(&mut state, None);
         let left = state.leave(&self.broker, &self.config);
         state.reset(Wants::Nothing);
         committed.and(left)
@@ -181,7 +182,7 @@ impl Consumer {
             }
             let now = self.broker.context.clock.monotonic();
             if std::mem::take(&mut first) {
-                state.auto_commit(&self.broker, &self.config, Some(now))?;
+                self.auto_commit(&mut state, Some(now))?;
             }
             state.follow_topics(&self.broker, &self.config)?;
             self.follow_logs(&state)?;
@@ -203,6 +204,22 @@ impl Consumer {
             }
             self.park(&logs, deadline);
         }
+    }
+
+    /// Commits what auto-commit has to. The state is unlocked meanwhile: a commit may lead a sync,
+    /// and the callbacks of producers that follow may call this consumer.
+    fn auto_commit(&self, state: &mut MutexGuard<'_, State>, now: Option<Duration>) -> Result<()> {
+        let offsets = state.auto_commit_due(&self.broker, &self.config, now);
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let member = state.member.clone();
+        let group = State::group(&self.config)?;
+        MutexGuard::unlocked(state, || {
+            self.broker.commit_offsets(group, member.as_ref(), &offsets)
+        })?;
+        state.note_committed(&offsets);
+        Ok(())
     }
 
     /// Looks for what another process wrote.

@@ -44,10 +44,12 @@ impl Position {
     /// Whether there is something to return or to find out without waiting.
     pub(crate) fn is_ready(&self, config: &ConsumerConfig) -> bool {
         let Some(log) = &self.log else { return false };
-        let end = log.readable_end(config.isolation);
+        let Some(offset) = self.offset else { return false };
         !self.ahead.is_empty()
-            || self.offset.is_some_and(|offset| offset != end)
-            || log.end_error().is_some()
+            || offset < log.readable_end(config.isolation)
+            || offset < log.start_offset()
+            || offset > log.end_offset()
+            || (offset == log.end_offset() && log.end_error().is_some())
     }
 
     /// Moves up to `max` records to `records`, reading more if nothing was read ahead. Answers how
@@ -71,8 +73,20 @@ impl Position {
                 self.cursor = Cursor::new(offset);
             }
             for batch in log.read(&mut self.cursor, options)? {
-                bytes += batch.header().size();
-                self.ahead.push_back(Unread::new(&batch).map_err(|error| error.on(&self.tp))?);
+                match Unread::new(&batch) {
+                    Ok(unread) => {
+                        bytes += batch.header().size();
+                        self.ahead.push_back(unread);
+                    }
+                    Err(error) => {
+                        // What came before is handed out; the next read begins at this batch.
+                        self.cursor = Cursor::new(batch.header().base_offset());
+                        if self.ahead.is_empty() {
+                            return Err(error.on(&self.tp));
+                        }
+                        break;
+                    }
+                }
             }
             if self.ahead.is_empty() {
                 // Markers, aborted and compacted records are passed over.
@@ -88,6 +102,10 @@ impl Position {
                 Err(error) => {
                     self.ahead.clear();
                     self.cursor = Cursor::new(offset);
+                    if taken > 0 {
+                        // Those are handed out first; the error comes with the next read.
+                        return Ok(bytes);
+                    }
                     return Err(error);
                 }
             };

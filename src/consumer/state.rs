@@ -11,7 +11,7 @@ use super::records::Records;
 use crate::broker::Handle;
 use crate::coordinator::Member;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
-use crate::types::{OffsetSpec, Offsets, TopicPartition};
+use crate::types::{OffsetAndMetadata, OffsetSpec, Offsets, TopicPartition};
 
 /// What the consumer asked for.
 #[derive(Clone, Debug, Default)]
@@ -97,8 +97,8 @@ impl State {
             };
             if !same {
                 // Made anew: the old position means nothing to it but what the policy says.
-                let offset = position.offset.filter(|_| log.is_some());
-                position.seek(offset);
+                let first = position.log.is_none();
+                position.seek(position.offset.filter(|_| first));
                 position.log = log;
             }
         }
@@ -257,35 +257,37 @@ impl State {
         positions.filter_map(|p| Some((p.tp.clone(), p.to_commit()?))).collect()
     }
 
-    /// Commits the positions that earlier polls reached, when it is time.
-    pub(crate) fn auto_commit(
+    /// What auto-commit has to commit now: the positions that earlier polls reached and that were
+    /// not committed yet. With `now` only when it is time.
+    pub(crate) fn auto_commit_due(
         &mut self,
         broker: &Handle,
         config: &ConsumerConfig,
         now: Option<Duration>,
-    ) -> Result<()> {
+    ) -> Offsets {
         let has_group = config.group_id.as_deref().is_some_and(|group| !group.is_empty());
         if !config.auto_commit || !has_group || broker.read_only {
-            return Ok(());
+            return Offsets::new();
         }
         if let Some(now) = now {
             let due = *self.next_auto_commit.get_or_insert(now + config.auto_commit_interval);
             if now < due {
-                return Ok(());
+                return Offsets::new();
             }
             self.next_auto_commit = Some(now + config.auto_commit_interval);
         }
         let offsets = self.to_commit();
-        let changed: Offsets = offsets
-            .iter()
-            .filter(|(tp, position)| self.committed.get(tp) != Some(&position.offset()))
-            .map(|(tp, position)| (tp.clone(), position.clone()))
-            .collect();
-        broker.commit_offsets(Self::group(config)?, self.member.as_ref(), &changed)?;
-        for (tp, position) in changed.iter() {
+        let new = |(tp, position): &(&TopicPartition, &OffsetAndMetadata)| {
+            self.committed.get(tp) != Some(&position.offset())
+        };
+        offsets.iter().filter(new).map(|(tp, p)| (tp.clone(), p.clone())).collect()
+    }
+
+    /// Takes note of what was committed.
+    pub(crate) fn note_committed(&mut self, offsets: &Offsets) {
+        for (tp, position) in offsets.iter() {
             self.committed.insert(tp.clone(), position.offset());
         }
-        Ok(())
     }
 
     pub(crate) fn position_mut(&mut self, tp: &TopicPartition) -> Result<&mut Position> {

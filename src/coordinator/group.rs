@@ -97,7 +97,7 @@ impl Group {
                 ),
             ));
         }
-        self.generation += 1;
+        self.next_generation();
         self.member = Some(member_id.to_owned());
         Ok(Member { id: member_id.to_owned(), generation: self.generation })
     }
@@ -107,9 +107,14 @@ impl Group {
         let was = self.member.as_deref() == Some(member.id.as_str());
         if was {
             self.member = None;
-            self.generation += 1;
+            self.next_generation();
         }
         was
+    }
+
+    /// A stored generation may be anything.
+    fn next_generation(&mut self) {
+        self.generation = self.generation.checked_add(1).unwrap_or(0).max(0);
     }
 
     /// Checks a commit by Kafka's rules (`ClassicGroup.validateOffsetCommit`).

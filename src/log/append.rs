@@ -162,8 +162,8 @@ impl Log {
         let Err(error) = segment.file().write_all_at(position, bytes) else { return Ok(()) };
         let error = error.on(&self.tp);
         if let Err(cause) = segment.file().set_len(position) {
-            self.stop(Halt::Poisoned(cause.clone()));
-            self.sync.fail(&cause);
+            // Who waits for a sync is told by `fail_waiting`, without the append lock.
+            self.stop(Halt::Poisoned(cause));
         }
         Err(error)
     }
@@ -209,8 +209,11 @@ impl Log {
             writer.producers = Some(self.load_producers()?);
         }
         if !writer.active {
-            if let Some(last) = self.segments().last() {
+            let segments = self.segments();
+            if let Some((last, before)) = segments.split_last() {
                 last.activate()?;
+                // Loaded, so that the aborts to come are added to those that are there.
+                last.aborted(|| Ok(self.replay_segment(&segments, before.len())?.aborted))?;
                 let mut scanner = last.scan(last.start(), false)?;
                 if let Ok(Some(first)) = scanner.next() {
                     writer.first_timestamp = first.batch.header().max_timestamp();
@@ -309,7 +312,8 @@ impl Log {
     pub(crate) fn write_snapshot(&self, writer: &mut Writer) {
         let end = self.end_offset();
         let Some(producers) = &writer.producers else { return };
-        if writer.snapshot_offset == Some(end) {
+        // Kafka never writes one at 0, and an empty directory stays as it is.
+        if writer.snapshot_offset == Some(end) || end == 0 || self.segments().is_empty() {
             return;
         }
         let bytes = producers.encode();
@@ -320,7 +324,7 @@ impl Log {
 
     /// Writes the epochs' file, unless it holds them already.
     pub(crate) fn write_epochs(&self, writer: &mut Writer) {
-        if !writer.epochs_saved {
+        if !writer.epochs_saved && !writer.epochs.is_empty() {
             let path = checkpoint::path(Some(&self.dir), LEADER_EPOCHS);
             let text = checkpoint::format_epochs(&writer.epochs);
             writer.epochs_saved = self.write_derived_file(path.name, text.as_bytes());

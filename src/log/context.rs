@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -59,23 +60,49 @@ impl fmt::Debug for Maps {
     }
 }
 
-/// How a log asks for a sync that nobody waits for. Set once by the broker.
+/// How a log asks for what nobody waits for. Set once by the broker.
 #[derive(Default)]
-pub(crate) struct Attention(std::sync::OnceLock<Ask>);
+pub(crate) struct Attention {
+    ask: std::sync::OnceLock<Ask>,
+    /// A recovery point moved, and storing it is planned.
+    checkpoint_planned: AtomicBool,
+}
 
-/// Has a partition synced when the monotonic clock shows this.
-type Ask = Box<dyn Fn(&TopicPartition, Duration) + Send + Sync>;
+/// What a log asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Request<'a> {
+    /// Sync this partition when the monotonic clock shows this.
+    Sync(&'a TopicPartition, Duration),
+    /// Store the recovery points at the usual time.
+    Checkpoint,
+}
+
+type Ask = Box<dyn Fn(Request<'_>) + Send + Sync>;
 
 impl Attention {
     pub(crate) fn set(&self, ask: Ask) {
         // Only the broker that made the context sets it, once.
-        let _ = self.0.set(ask);
+        let _ = self.ask.set(ask);
     }
 
     pub(crate) fn ask(&self, tp: &TopicPartition, due: Duration) {
-        if let Some(ask) = self.0.get() {
-            ask(tp, due);
+        if let Some(ask) = self.ask.get() {
+            ask(Request::Sync(tp, due));
         }
+    }
+
+    /// A recovery point moved: the first since the last checkpoint plans the next.
+    pub(crate) fn recovery_point_moved(&self) {
+        if !self.checkpoint_planned.swap(true, Ordering::AcqRel)
+            && let Some(ask) = self.ask.get()
+        {
+            ask(Request::Checkpoint);
+        }
+    }
+
+    /// The recovery points are about to be stored.
+    pub(crate) fn checkpoint_begins(&self) {
+        self.checkpoint_planned.store(false, Ordering::Release);
     }
 }
 

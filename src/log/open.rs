@@ -13,7 +13,7 @@ use super::partition::{Damage, Halt, Log, Opened};
 use super::producers::ProducerStates;
 use super::recovery::Recovery;
 use super::replay::newest_snapshot;
-use super::report::{OnDamage, PartitionReport};
+use super::report::{OnDamage, PartitionReport, Truncation};
 use super::scan::{Demand, Stop};
 use super::segment::{Segment, Trust};
 use crate::error::{Error, Result};
@@ -98,7 +98,7 @@ impl Log {
         let mut opened = match matching {
             Some(manifest) => Opened {
                 segments,
-                start: manifest.start,
+                start: options.log_start.map_or(manifest.start, |s| s.max(manifest.start)),
                 end: manifest.end,
                 stable: manifest.stable,
                 recovery_point: manifest.end,
@@ -117,7 +117,9 @@ impl Log {
             }
         };
         report.clean = clean;
-        opened.start = opened.start.min(opened.end);
+        if opened.halt.is_none() {
+            opened.start = opened.start.min(opened.end);
+        }
         let log = Self::new(tp.clone(), dir, Arc::clone(context), config, opened);
         // What a recovery rebuilt is worth writing down at the next close.
         log.changed.store(!clean, Ordering::Relaxed);
@@ -200,17 +202,20 @@ impl Unmanifested<'_> {
         let first = segments.first().map_or(0, |segment| segment.base_offset);
         let start = self.options.log_start.unwrap_or(first).max(first);
         let mut opened = if self.clean {
-            self.find_end(segments, epochs, report)?
+            match Self::find_end(&segments)? {
+                Ok(end) => opened(segments, epochs, end),
+                // Everything was durable when it was closed: what is bad now is damage.
+                Err(sound) => {
+                    let durable = self.options.recovery_point.max(sound + 1);
+                    self.recover(segments, epochs, first, durable, report)?
+                }
+            }
         } else {
-            self.recover(segments, epochs, first, report)?
+            self.recover(segments, epochs, first, self.options.recovery_point, report)?
         };
         opened.snapshot_offset = listing.newest_snapshot.filter(|offset| *offset <= opened.end);
         opened.start = start;
         opened.continuous = self.options.continuous;
-        if opened.halt.is_some() {
-            // It stays damage at the next open: bytes below the recovery point are never cut.
-            opened.recovery_point = opened.recovery_point.max(self.options.recovery_point);
-        }
         if start > opened.end && opened.halt.is_none() {
             // Kafka does the same: everything that is left lies below the log start.
             self.empty_at(start, &mut opened)?;
@@ -226,43 +231,41 @@ impl Unmanifested<'_> {
                     position: 0,
                     reason: format!("no segment is left, but it was durable up to {durable}"),
                 };
-                report.damaged = Some(damage.report());
-                opened.recovery_point = durable;
-                opened.halt = Some(Halt::Damaged(damage));
+                match self.options.on_damage {
+                    OnDamage::Refuse => return Err(damage.error(&report.topic_partition)),
+                    OnDamage::Truncate => {
+                        report.truncated = Some(Truncation {
+                            offset: start,
+                            bytes: 0,
+                            reason: damage.reason,
+                            kept_in: None,
+                        });
+                    }
+                    OnDamage::Serve => {
+                        report.damaged = Some(damage.report());
+                        opened.recovery_point = durable;
+                        opened.halt = Some(Halt::Damaged(damage));
+                    }
+                }
             }
         }
         Ok(opened)
     }
 
-    /// A directory that Kafka closed cleanly: the end is found from the last index entry.
-    fn find_end(
-        &self,
-        segments: Vec<Arc<Segment>>,
-        epochs: Vec<EpochEntry>,
-        report: &mut PartitionReport,
-    ) -> Result<Opened> {
-        let mut end = 0;
-        if let Some(last) = segments.last() {
-            end = last.base_offset;
-            let mut scanner = last.scan(last.find_offset(i64::MAX, false)?, true)?;
-            loop {
-                match scanner.next() {
-                    Ok(Some(scanned)) => end = scanned.batch.header().next_offset(),
-                    Ok(None) => break,
-                    Err(Stop::Io(error)) => return Err(error),
-                    Err(Stop::Bad(bad)) => {
-                        let path = last.file().path().to_path_buf();
-                        let (position, reason) = (bad.position, bad.reason);
-                        let damage = Damage { offset: end, path, position, reason };
-                        report.damaged = Some(damage.report());
-                        let mut opened = opened(segments, epochs, end);
-                        opened.halt = Some(Halt::Damaged(damage));
-                        return Ok(opened);
-                    }
-                }
+    /// A directory that Kafka closed cleanly: the end is found from the last index entry. Where the
+    /// last segment is damaged, that is how far it is sound.
+    fn find_end(segments: &[Arc<Segment>]) -> Result<Result<i64, i64>> {
+        let Some(last) = segments.last() else { return Ok(Ok(0)) };
+        let mut end = last.base_offset;
+        let mut scanner = last.scan(last.find_offset(i64::MAX, false)?, true)?;
+        loop {
+            match scanner.next() {
+                Ok(Some(scanned)) => end = scanned.batch.header().next_offset(),
+                Ok(None) => return Ok(Ok(end)),
+                Err(Stop::Io(error)) => return Err(error),
+                Err(Stop::Bad(_)) => return Ok(Err(end)),
             }
         }
-        Ok(opened(segments, epochs, end))
     }
 
     fn recover(
@@ -270,15 +273,16 @@ impl Unmanifested<'_> {
         segments: Vec<Arc<Segment>>,
         epochs: Vec<EpochEntry>,
         first: i64,
+        recovery_point: i64,
         report: &mut PartitionReport,
     ) -> Result<Opened> {
-        let begin = Log::segment_of(&segments, self.options.recovery_point).unwrap_or(0);
+        let begin = Log::segment_of(&segments, recovery_point).unwrap_or(0);
         let base = segments.get(begin).map_or(first, |segment| segment.base_offset);
         let producers = self.producers_before(&segments, base)?;
         let mut recovery = Recovery {
             context: self.context,
             dir: self.dir,
-            recovery_point: self.options.recovery_point,
+            recovery_point,
             on_damage: self.options.on_damage,
             index_interval: self.interval,
             continuous: self.options.continuous,
@@ -306,7 +310,11 @@ impl Unmanifested<'_> {
         let mut opened = opened(segments, epochs, end);
         opened.stable = producers.first_open_offset().unwrap_or(end);
         opened.producers = Some(producers);
-        opened.halt = damage.map(Halt::Damaged);
+        if let Some(damage) = damage {
+            // It stays damage at the next open: bytes below the recovery point are never cut.
+            opened.recovery_point = opened.recovery_point.max(recovery_point);
+            opened.halt = Some(Halt::Damaged(damage));
+        }
         opened.epochs_saved = false;
         Ok(opened)
     }
@@ -316,13 +324,14 @@ impl Unmanifested<'_> {
         let start = self.options.log_start.unwrap_or(0);
         let snapshot = newest_snapshot(&self.context.storage, self.dir, start, base)?;
         let (from, mut producers) = snapshot.unwrap_or_default();
-        for segment in segments.iter().take_while(|segment| segment.base_offset < base) {
-            if segment.base_offset < from {
-                continue;
-            }
+        // A snapshot may lie inside a segment: that one is read too, from the snapshot on.
+        let begin = Log::segment_of(segments, from).unwrap_or(0);
+        for segment in segments.iter().skip(begin).take_while(|s| s.base_offset < base) {
             let mut scanner = segment.scan(segment.start(), true)?;
             while let Ok(Some(scanned)) = scanner.next() {
-                super::replay::replay(&mut producers, &scanned.batch);
+                if scanned.batch.header().base_offset() >= from {
+                    super::replay::replay(&mut producers, &scanned.batch);
+                }
             }
         }
         Ok(producers)

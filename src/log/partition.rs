@@ -249,15 +249,7 @@ impl Log {
     /// The error that stops an append, if any.
     pub(crate) fn append_error(&self) -> Option<Error> {
         match self.halt.read().as_ref()? {
-            Halt::Poisoned(cause) => Some(
-                Error::kafka(
-                    ErrorCode::KafkaStorageError,
-                    "the partition takes no appends since its storage failed; \
-                     close the broker and open it again",
-                )
-                .on(&self.tp)
-                .because(cause.clone()),
-            ),
+            Halt::Poisoned(cause) => Some(self.storage_error(cause.clone())),
             Halt::Damaged(damage) => Some(
                 Error::kafka(
                     ErrorCode::KafkaStorageError,
@@ -284,15 +276,34 @@ impl Log {
         self.sync.sync_to(end, || self.sync_now())
     }
 
+    /// After a failed append: if it stopped the log, those who wait for a sync are told. Runs user
+    /// code; the caller holds no lock.
+    pub(crate) fn fail_waiting(&self) {
+        if let Some(Halt::Poisoned(cause)) = self.halt() {
+            self.sync.fail(&self.storage_error(cause));
+        }
+    }
+
+    fn storage_error(&self, cause: Error) -> Error {
+        Error::kafka(
+            ErrorCode::KafkaStorageError,
+            "the partition takes no appends since its storage failed; \
+             close the broker and open it again",
+        )
+        .on(&self.tp)
+        .because(cause)
+    }
+
     /// Makes everything written so far durable.
     pub(crate) fn sync_all(&self) -> Result<()> {
+        // Before the sync looks at the end: what is appended after that asks for another.
+        self.flush_timer.store(false, Ordering::Release);
         self.sync_to(self.end_offset())
     }
 
     fn sync_now(&self) -> Result<i64> {
         // In this order: bytes below the end are in these segments, and a segment's file is marked
         // in the directory before bytes in it are published.
-        self.flush_timer.store(false, Ordering::Release);
         let end = self.end_offset();
         let segments = self.segments();
         let dir = self.sync.take_dir_mark();
@@ -307,10 +318,13 @@ impl Log {
             outcome => outcome,
         };
         match outcome {
-            Ok(()) => Ok(end),
+            Ok(()) => {
+                self.context.attention.recovery_point_moved();
+                Ok(end)
+            }
             Err(error) => {
                 self.stop(Halt::Poisoned(error.clone()));
-                Err(self.append_error().unwrap_or(error))
+                Err(self.storage_error(error))
             }
         }
     }
@@ -326,8 +340,12 @@ impl Log {
             self.stop(Halt::Closed);
             stopped
         };
-        if stopped.is_some() {
-            return Ok(!matches!(stopped, Some(Halt::Poisoned(_) | Halt::Damaged(_))));
+        match stopped {
+            // What it could not sync is not on the disk; the deliveries said so, and so does this.
+            Some(Halt::Poisoned(cause)) => return Err(self.storage_error(cause)),
+            Some(Halt::Damaged(_)) => return Ok(false),
+            Some(_) => return Ok(true),
+            None => {}
         }
         if self.changed.load(Ordering::Relaxed) {
             self.sync_all()?;

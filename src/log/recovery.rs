@@ -140,9 +140,14 @@ impl Recovery<'_> {
     ) -> Result<()> {
         let torn = self.end >= self.recovery_point;
         if torn || self.on_damage == OnDamage::Truncate {
-            self.cut(segment, index, bad)?;
-            segment.publish_size(bad.position);
-            segment.install(rebuilt, true);
+            // A segment that does not begin where the log ends cannot take the next append: it goes
+            // as a whole, and the one before it is the last.
+            let whole = index > 0 && bad.position == 0 && segment.base_offset != self.end;
+            self.cut(segment, index, bad, whole)?;
+            if !whole {
+                segment.publish_size(bad.position);
+                segment.install(rebuilt, true);
+            }
             return Ok(());
         }
         self.found_damage(segment, bad.position, bad.reason.clone())?;
@@ -181,12 +186,23 @@ impl Recovery<'_> {
 
     /// Cuts the log at `bad`. Later segments go first, newest first: a crash in between leaves the
     /// bad bytes in place, and the next open cuts again.
-    fn cut(&mut self, segment: &Arc<Segment>, index: usize, bad: &BadBatch) -> Result<()> {
+    /// With `whole` the segment of the bad bytes goes too.
+    fn cut(
+        &mut self,
+        segment: &Arc<Segment>,
+        index: usize,
+        bad: &BadBatch,
+        whole: bool,
+    ) -> Result<()> {
         let storage = &self.context.storage;
         let mut bytes = segment.size() - bad.position;
-        let later: Vec<Arc<Segment>> = self.segments.drain(index + 1..).collect();
+        let mut later: Vec<Arc<Segment>> = self.segments.drain(index + 1..).collect();
         bytes += later.iter().map(|s| s.size()).sum::<u64>();
         let kept_in = self.keep(segment, bad.position, &later)?;
+        if whole {
+            self.segments.truncate(index);
+            later.insert(0, Arc::clone(segment));
+        }
         for segment in later.iter().rev() {
             for kind in [
                 SegmentFile::Log,
@@ -201,8 +217,10 @@ impl Recovery<'_> {
             }
             storage.sync_dir(Some(self.dir))?;
         }
-        segment.file().set_len(bad.position)?;
-        segment.file().sync()?;
+        if !whole {
+            segment.file().set_len(bad.position)?;
+            segment.file().sync()?;
+        }
         self.report.truncated =
             Some(Truncation { offset: self.end, bytes, reason: bad.reason.clone(), kept_in });
         Ok(())
@@ -231,17 +249,19 @@ impl Recovery<'_> {
         if !worth_keeping {
             return Ok(None);
         }
-        for entry in storage.list(Some(self.dir))? {
-            if let Some(name) = entry.name
-                && name.as_str().starts_with(SIDE_FILE_PREFIX)
-            {
-                storage.remove_if_exists(&FilePath::within(self.dir, name))?;
-            }
-        }
         let Some(name) = FileName::new(&format!("{SIDE_FILE_PREFIX}{:020}", self.end)) else {
             return Ok(None);
         };
-        let file = storage.open(&FilePath::within(self.dir, name), Open::CreateNew)?;
+        let path = FilePath::within(self.dir, name.clone());
+        let total: u64 = blocks.iter().map(|block| block.len() as u64).sum();
+        if let Some(file) = storage.open_if_exists(&path, Open::Read)?
+            && file.len()? > total
+        {
+            // A cut that was interrupted when some of the segments had gone: that kept them all.
+            return Ok(Some(file.path().to_path_buf()));
+        }
+        storage.remove_if_exists(&path)?;
+        let file = storage.open(&path, Open::CreateNew)?;
         let mut at = 0;
         for block in blocks {
             file.write_all_at(at, &block)?;
@@ -249,6 +269,15 @@ impl Recovery<'_> {
         }
         file.sync()?;
         storage.sync_dir(Some(self.dir))?;
+        // The newest side file stays until the user removes it; older ones go.
+        for entry in storage.list(Some(self.dir))? {
+            if let Some(old) = entry.name
+                && old != name
+                && old.as_str().starts_with(SIDE_FILE_PREFIX)
+            {
+                storage.remove_if_exists(&FilePath::within(self.dir, old))?;
+            }
+        }
         Ok(Some(file.path().to_path_buf()))
     }
 

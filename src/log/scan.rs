@@ -115,7 +115,8 @@ impl Scanner {
 
     /// The next batch; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Scanned>, Stop> {
-        let left = self.end - self.position;
+        // A segment that is followed may have been cut since.
+        let left = self.end.saturating_sub(self.position);
         if left == 0 {
             return Ok(None);
         }

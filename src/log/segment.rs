@@ -73,6 +73,8 @@ pub(crate) struct Segment {
     /// Leaf lock. The abort markers in this segment; `None` until loaded.
     aborted: Mutex<Option<Vec<AbortedTxn>>>,
     map: Mutex<Option<Bytes>>,
+    /// How far the derived files that were found are to be believed.
+    trust: Trust,
     index_interval: u64,
     demand: Demand,
 }
@@ -119,6 +121,7 @@ impl Segment {
             index: Mutex::new(index),
             aborted: Mutex::new(Some(Vec::new())),
             map: Mutex::new(None),
+            trust: Trust::Never,
             index_interval,
             demand,
         })
@@ -144,6 +147,7 @@ impl Segment {
             index: Mutex::new(Index::OnDisk(trust)),
             aborted: Mutex::new(None),
             map: Mutex::new(None),
+            trust,
             index_interval,
             demand,
         }
@@ -175,14 +179,19 @@ impl Segment {
         if !self.context.mmap || !self.is_sealed() {
             return Ok(Source::File(self.file.clone()));
         }
-        let mut map = self.map.lock();
-        if map.is_none() {
-            *map = self.file.map()?;
-            if map.is_some() {
-                self.context.maps.add(self);
+        let (map, new) = {
+            let mut map = self.map.lock();
+            let new = map.is_none();
+            if new {
+                *map = self.file.map()?;
             }
+            (map.clone(), new)
+        };
+        if new && map.is_some() {
+            // Without the lock: the oldest map that goes may be this segment's own.
+            self.context.maps.add(self);
         }
-        Ok(map.clone().map_or_else(|| Source::File(self.file.clone()), Source::Map))
+        Ok(map.map_or_else(|| Source::File(self.file.clone()), Source::Map))
     }
 
     /// A scan from a place that a lookup gave.
@@ -438,10 +447,7 @@ impl Segment {
         if let Some(known) = &*self.aborted.lock() {
             return Ok(known.clone());
         }
-        let trust = match &*self.index.lock() {
-            Index::OnDisk(trust) => *trust,
-            _ => Trust::Plausible,
-        };
+        let trust = self.trust;
         let path = FilePath::within(&self.dir, SegmentFile::TxnIndex.name(self.base_offset));
         let file = self.context.storage.read_all(&path, INDEX_BYTES_MAX)?;
         let believed = match (trust, &file) {

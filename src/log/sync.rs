@@ -15,7 +15,20 @@ use crate::error::Result;
 
 /// Somebody to be told when everything below an offset is durable, or when that failed.
 pub(crate) trait Synced: Send + Sync {
+    /// Takes the outcome. Runs no user code: others wait for theirs.
     fn synced(&self, result: Result<()>);
+    /// Everybody has the outcome; user code may run now, with no lock held.
+    fn after_sync(&self);
+}
+
+/// Gives the outcome to all before any of them runs user code, which may wait for another.
+fn tell(told: &[(i64, Arc<dyn Synced>)], result: &Result<()>) {
+    for (_, waiter) in told {
+        waiter.synced(result.clone());
+    }
+    for (_, waiter) in told {
+        waiter.after_sync();
+    }
 }
 
 /// The durable part of a partition, and who waits for more.
@@ -67,7 +80,7 @@ impl GroupSync {
                 }
             }
         };
-        waiter.synced(outcome);
+        tell(&[(end, waiter)], &outcome);
     }
 
     /// Whether the directory must be synced too. A sync asks *after* it noted the log end: a file
@@ -101,7 +114,7 @@ impl GroupSync {
     }
 
     fn finish(&self, outcome: Result<i64>) {
-        let (told, result) = {
+        let (told, result): (Vec<_>, _) = {
             let mut state = self.state.lock();
             state.running = false;
             let told = match &outcome {
@@ -121,9 +134,7 @@ impl GroupSync {
             self.finished.notify_all();
             (told, outcome.map(|_| ()))
         };
-        for (_, waiter) in told {
-            waiter.synced(result.clone());
-        }
+        tell(&told, &result);
     }
 
     /// Ends all waiting with this error; nothing will be synced any more.
@@ -134,9 +145,7 @@ impl GroupSync {
             self.finished.notify_all();
             std::mem::take(&mut state.waiting)
         };
-        for (_, waiter) in told {
-            waiter.synced(Err(error.clone()));
-        }
+        tell(&told, &Err(error.clone()));
     }
 }
 
@@ -159,6 +168,8 @@ mod tests {
         fn synced(&self, result: Result<()>) {
             self.0.lock().push(result);
         }
+
+        fn after_sync(&self) {}
     }
 
     #[test]

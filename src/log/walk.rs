@@ -103,9 +103,11 @@ impl Walk<'_> {
                     }
                 }
                 Err(Stop::Io(error)) => return Err(error.on(self.tp)),
-                // Perhaps only the index is wrong: rebuild it once and look again.
-                Err(Stop::Bad(_)) if self.cursor.place.is_none() && !self.fresh_index => {
+                // Perhaps only the index is wrong, or the place is of a file that was cut and grew
+                // again: rebuild the one, forget the other, and look once more.
+                Err(Stop::Bad(_)) if !self.fresh_index => {
                     self.fresh_index = true;
+                    self.cursor.place = None;
                     self.scanner = None;
                 }
                 Err(Stop::Bad(bad)) => return Err(damage(self.tp, segment, &bad)),

@@ -127,14 +127,15 @@ impl Pending {
                 return Some(answer);
             }
             let queue = self.queue.upgrade();
-            if let Some(queue) = &queue {
-                // The sync this batch needs is done below, if nobody else has done it by then.
-                queue.run(Run::Due);
+            if let Some(queue) = &queue
+                && let Some(end) = queue.run(Run::Due)
+            {
+                // A failure decides the slots it concerns.
+                let _ = queue.log.sync_to(end);
             }
             if let Some((log, end)) = self.slot.wanted_sync() {
-                // A failure decides the slot too.
+                // Another thread may have synced and not told us yet: it will wake us.
                 let _ = log.sync_to(end);
-                continue;
             }
             if let Some(answer) = self.slot.answer(self.ticket) {
                 return Some(answer);

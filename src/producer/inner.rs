@@ -67,6 +67,7 @@ impl Inner {
         let state = self.broker.topic_or_create(topic)?;
         let logs = state.logs();
         let mut topics = self.topics.write();
+        let replaced = topics.get(topic).filter(|known| known.id != state.id).cloned();
         let known = topics.get(topic).filter(|known| known.id == state.id).cloned();
         let mut partitions = known.as_ref().map_or(Vec::new(), |known| known.partitions.clone());
         if partitions.len() == logs.len()
@@ -89,6 +90,11 @@ impl Inner {
         topics.insert(Arc::clone(&state.name), Arc::clone(&new));
         if topics.values().all(|cached| self.is_current(cached)) {
             self.seen_version.store(version, Ordering::Release);
+        }
+        drop(topics);
+        // What was sent to a topic that was deleted meanwhile fails now, not never.
+        for queue in replaced.iter().flat_map(|replaced| &replaced.partitions) {
+            self.run(queue, Run::All, true);
         }
         Ok(new)
     }
@@ -145,7 +151,7 @@ impl Inner {
         }
         if added.first && threads {
             // Without the thread the batch is run by who waits, flushes or closes.
-            self.broker.wake_background()?;
+            let _ = self.broker.wake_background();
         }
         if self.config.acks == Acks::None {
             let topic_partition = queue.log.tp.clone();
@@ -223,8 +229,10 @@ impl Inner {
                 return Ok(());
             }
             if let Some((log, end)) = slot.wanted_sync() {
+                // Another thread may have synced and not told us yet: it will wake us.
                 let _ = log.sync_to(end);
-            } else if !waiter.park(self.clock(), deadline) {
+            }
+            if !slot.is_decided() && !waiter.park(self.clock(), deadline) {
                 return Err(Error::kafka(ErrorCode::RequestTimedOut, "flush took too long"));
             }
         }
@@ -262,5 +270,7 @@ impl Duty for Inner {
 
     fn close(&self) {
         self.finish(true);
+        // Its last handle may be in the middle of the same.
+        self.run_all(&self.all_queues());
     }
 }

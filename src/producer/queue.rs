@@ -143,32 +143,43 @@ impl PartitionQueue {
 
     fn take(&self, which: Run) -> Option<OpenBatch> {
         let mut accumulator = self.accumulator.lock();
-        if let Some(full) = accumulator.full.pop_front() {
-            return Some(full);
-        }
-        let now = self.log.context.clock.monotonic();
-        let due =
-            accumulator.open.as_ref().is_some_and(|open| which == Run::All || open.due <= now);
-        if due { accumulator.open.take() } else { None }
+        let batch = accumulator.full.pop_front().or_else(|| {
+            let now = self.log.context.clock.monotonic();
+            let due = |open: &mut OpenBatch| which == Run::All || open.due <= now;
+            accumulator.open.take_if(due)
+        })?;
+        // Under the accumulator's lock, so that a flush sees every batch in one place or the other.
+        self.outstanding.lock().slots.push_back(Arc::clone(&batch.slot));
+        Some(batch)
     }
 
     /// Runs batches on this thread. The offset up to which a sync is wanted comes back; the caller
     /// does it, has it done, or leaves it to who waits.
     pub(crate) fn run(self: &Arc<Self>, which: Run) -> Option<i64> {
         let mut sync_to = None;
-        let mut decided = Vec::new();
+        let mut ran = Vec::new();
         {
             let _token = self.drain.lock();
             while let Some(batch) = self.take(which) {
-                self.outstanding.lock().slots.push_back(Arc::clone(&batch.slot));
-                match self.run_batch(batch, &mut sync_to) {
-                    Ran::Decided(slot, outcome) => decided.push((slot, outcome)),
-                    Ran::Written => {}
+                ran.push(self.run_batch(batch, &mut sync_to));
+            }
+        }
+        // What runs user code (wakers, callbacks) runs without the token.
+        let mut failed = false;
+        for ran in ran {
+            match ran {
+                Ran::Decided(slot, outcome) => {
+                    failed |= outcome.is_err();
+                    slot.decide(outcome);
+                }
+                Ran::Written(slot, end) => {
+                    let waiting = AwaitSync { slot, queue: Arc::clone(self) };
+                    self.log.sync.join(end, Arc::new(waiting));
                 }
             }
         }
-        for (slot, outcome) in decided {
-            slot.decide(outcome);
+        if failed {
+            self.log.fail_waiting();
         }
         self.deliver();
         sync_to
@@ -195,9 +206,7 @@ impl PartitionQueue {
             return Ran::Decided(slot, Ok(placed));
         }
         slot.written(&self.log, appended.end(), placed);
-        let waiting = AwaitSync { slot, queue: Arc::clone(self) };
-        self.log.sync.join(appended.end(), Arc::new(waiting));
-        Ran::Written
+        Ran::Written(slot, appended.end())
     }
 
     fn check(&self, builder: &BatchBuilder) -> Result<()> {
@@ -234,9 +243,9 @@ impl PartitionQueue {
 
     /// The batches that were handed in and are not decided yet.
     pub(crate) fn undecided(&self) -> Vec<Arc<BatchSlot>> {
+        let accumulator = self.accumulator.lock();
         let mut slots: Vec<Arc<BatchSlot>> =
             self.outstanding.lock().slots.iter().filter(|s| !s.is_decided()).cloned().collect();
-        let accumulator = self.accumulator.lock();
         slots.extend(accumulator.full.iter().map(|batch| Arc::clone(&batch.slot)));
         slots.extend(accumulator.open.iter().map(|batch| Arc::clone(&batch.slot)));
         slots
@@ -250,8 +259,19 @@ impl PartitionQueue {
 
 enum Ran {
     Decided(Arc<BatchSlot>, Result<Placed>),
-    /// A sync decides it.
-    Written,
+    /// A sync up to this offset decides it.
+    Written(Arc<BatchSlot>, i64),
+}
+
+impl Drop for PartitionQueue {
+    /// No delivery waits for ever: what nobody ran has failed.
+    fn drop(&mut self) {
+        let accumulator = self.accumulator.get_mut();
+        for batch in accumulator.full.drain(..).chain(accumulator.open.take()) {
+            batch.slot.decide(Err(Error::closed("producer")));
+            batch.slot.deliver();
+        }
+    }
 }
 
 impl AfterSync for PartitionQueue {

@@ -190,6 +190,9 @@ impl<Q: AfterSync> Synced for AwaitSync<Q> {
         if let Some(placed) = placed {
             self.slot.decide(result.map(|()| placed));
         }
+    }
+
+    fn after_sync(&self) {
         self.queue.after_sync();
     }
 }

@@ -20,4 +20,5 @@ mod groups;
 mod misuse;
 mod partition_log;
 mod recovery;
+mod regressions;
 mod topics;

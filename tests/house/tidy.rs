@@ -7,6 +7,8 @@ use crate::source::{code_of, paths, without_tests};
 pub(crate) const FILE_LINES_MAX: usize = 500;
 /// No line of Rust is longer.
 pub(crate) const COLUMNS_MAX: usize = 100;
+/// Measures what a map would cost where the crate uses none.
+const MEASURED_MAP: &str = "benches/active_segment.rs";
 /// The only file with `unsafe` in it.
 const UNSAFE_HOME: &str = "src/storage/map.rs";
 
@@ -42,7 +44,8 @@ pub(crate) fn check_text(file: &str, text: &str) -> Vec<String> {
 pub(crate) fn check_rust(file: &str, text: &str) -> Vec<String> {
     let code = code_of(text);
     let mut wrong = lines_where(file, text, "longer than 100 columns", |line| {
-        line.chars().count() > COLUMNS_MAX
+        // A row of a table in documentation cannot be wrapped.
+        line.chars().count() > COLUMNS_MAX && !line.trim_start().starts_with("//! |")
     });
     // In two pieces, so that this file passes its own rule.
     wrong.extend(lines_where(file, text, "left over", |line| has_word(line, concat!("FIX", "ME"))));
@@ -51,7 +54,7 @@ pub(crate) fn check_rust(file: &str, text: &str) -> Vec<String> {
             line.contains(&format!("{name}!")) && has_word(line, name)
         }));
     }
-    if file != UNSAFE_HOME {
+    if ![UNSAFE_HOME, MEASURED_MAP].contains(&file) {
         let what = format!("unsafe lives in {UNSAFE_HOME} only");
         wrong.extend(lines_where(file, &code, &what, |line| has_word(line, "unsafe")));
     }

@@ -1,0 +1,222 @@
+//! What broke once, each named for it.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::homes::*;
+use logreel::{Acks, Broker, NewTopic, OffsetReset, ProducerRecord};
+
+/// Fails instead of hanging.
+fn must_end(body: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        body();
+        let _ = done.send(());
+    });
+    let ended = wait.recv_timeout(20 * SECOND).is_ok() || thread.is_finished();
+    assert!(ended, "it hangs");
+    thread.join().unwrap();
+}
+
+/// The recovery point of a deleted topic stayed in its checkpoint. A new topic of the same name was
+/// then shorter than it was durable, and taken for damaged after a kill.
+#[test]
+fn a_deleted_topic_leaves_its_recovery_point_to_the_next() {
+    let home = disk();
+    let broker = home.open();
+    let log = broker.create_topic("t").unwrap().partition(0).unwrap();
+    for _ in 0..100 {
+        log.append([(None, Some("x"))]).unwrap();
+    }
+    drop(log);
+    broker.close().unwrap();
+    let broker = home.open();
+    broker.delete_topic("t").unwrap();
+    let log = broker.create_topic("t").unwrap().partition(0).unwrap();
+    log.append([(None, Some("new"))]).unwrap();
+    log.sync().unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    copy_dir(home.dir().unwrap(), killed.path());
+    let again = Broker::open(killed.path()).unwrap();
+    assert_eq!(again.recovery_report().damaged().count(), 0, "{:?}", again.recovery_report());
+    again.topic("t").unwrap().partition(0).unwrap().append([(None, Some("y"))]).unwrap();
+}
+
+/// A segment that was lost at a batch boundary left a gap before the next one. The next one was
+/// emptied but stayed the active one, and took offsets below its name.
+#[test]
+fn a_gap_between_segments_leaves_an_active_segment_of_another_base() {
+    let home = disk();
+    let broker = home.open();
+    let topic = NewTopic::new("t").set("segment.bytes", "300");
+    let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
+    for _ in 0..8 {
+        log.append([(None, Some("x"))]).unwrap();
+    }
+    assert!(log.segments().len() > 1);
+    for left in [0, 1] {
+        let killed = tempfile::tempdir().unwrap();
+        copy_dir(home.dir().unwrap(), killed.path());
+        let _ = std::fs::remove_file(killed.path().join("recovery-point-offset-checkpoint"));
+        let first = killed.path().join("t-0/00000000000000000000.log");
+        let bytes = std::fs::read(&first).unwrap();
+        let batch = 69;
+        std::fs::write(&first, &bytes[..left * batch]).unwrap();
+        for _ in 0..2 {
+            let broker = Broker::open(killed.path()).unwrap();
+            let log = broker.topic("t").unwrap().partition(0).unwrap();
+            let end = log.log_end_offset();
+            let placed = log.append([(None, Some("y"))]).unwrap();
+            log.sync().unwrap();
+            assert_eq!(placed.base_offset, end);
+            let records = log.read(end, 1 << 20).unwrap();
+            assert_eq!(records.iter().next().unwrap().value(), Some(&b"y"[..]));
+        }
+    }
+}
+
+/// A directory whose name only looks like a partition was taken for a creation to undo, and its
+/// files were deleted.
+#[test]
+fn strangers_directories_are_deleted() {
+    let home = disk();
+    home.open().close().unwrap();
+    let photos = home.dir().unwrap().join("photos-2023");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::write(photos.join("a.jpg"), "x").unwrap();
+    let broker = home.open();
+    assert!(broker.recovery_report().ignored.contains(&"photos-2023".to_owned()));
+    assert!(broker.topics().unwrap().is_empty());
+    let error = broker.create_topic(NewTopic::new("photos").partitions(2024)).unwrap_err();
+    assert!(error.to_string().contains("in the way"), "{error}");
+    assert_eq!(std::fs::read(photos.join("a.jpg")).unwrap(), b"x");
+}
+
+/// Any `name-1` beside no catalog was adopted, and files were written into it.
+#[test]
+fn strangers_directories_are_adopted() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["dbus-1", "backup-20240131", "x-2147483647"] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        std::fs::write(dir.path().join(name).join("f"), "mine").unwrap();
+    }
+    assert!(Broker::open_read_only(dir.path()).unwrap().topics().unwrap().is_empty());
+    let broker = Broker::open(dir.path()).unwrap();
+    assert!(broker.topics().unwrap().is_empty());
+    broker.create_topic("t").unwrap();
+    broker.close().unwrap();
+    for name in ["dbus-1", "backup-20240131", "x-2147483647"] {
+        assert_eq!(std::fs::read_dir(dir.path().join(name)).unwrap().count(), 1, "{name}");
+    }
+}
+
+/// A producer dropped the open batches of a topic that was made anew, and nobody decided them.
+#[test]
+fn deliveries_to_a_topic_made_anew_never_complete() {
+    must_end(|| {
+        let broker = Broker::in_memory();
+        broker.create_topic("t").unwrap();
+        let producer = broker.producer().linger(Duration::from_millis(300)).build().unwrap();
+        let old = producer.send(ProducerRecord::to("t").value("1"));
+        broker.delete_topic("t").unwrap();
+        broker.create_topic("t").unwrap();
+        let new = producer.send(ProducerRecord::to("t").value("2"));
+        assert_eq!(new.wait().unwrap().offset(), Some(0));
+        assert!(old.wait().is_err());
+    });
+}
+
+/// One sync completed two batches; the callback of the first waited for the second, which the same
+/// thread was to complete next.
+#[test]
+fn a_callback_waits_for_the_next_batch_of_its_own_sync() {
+    must_end(|| {
+        let broker = Broker::in_memory();
+        let producer = broker.producer().linger(3600 * SECOND).batch_size(100).build().unwrap();
+        let value = "x".repeat(120);
+        let first = producer.send(ProducerRecord::to("t").value(&value));
+        let second = producer.send(ProducerRecord::to("t").value(&value));
+        first.on_complete(move |_| {
+            second.wait().unwrap();
+        });
+        producer.flush(10 * SECOND).unwrap();
+    });
+}
+
+/// Deleting a topic failed its waiting batches under the catalog's lock; their callbacks made a
+/// topic.
+#[test]
+fn a_callback_makes_a_topic_while_one_is_deleted() {
+    must_end(|| {
+        let home = disk();
+        let broker = home.open();
+        broker.create_topic("t").unwrap();
+        broker.create_topic("s").unwrap();
+        let slow = broker.producer().linger(Duration::from_millis(20)).build().unwrap();
+        // The sender thread is busy in a callback and syncs nothing meanwhile.
+        slow.send(ProducerRecord::to("s").value("a"))
+            .on_complete(|_| std::thread::sleep(2 * SECOND));
+        std::thread::sleep(Duration::from_millis(300));
+        let producer = broker.producer().linger(3600 * SECOND).batch_size(1000).build().unwrap();
+        let again = producer.clone();
+        producer.send(ProducerRecord::to("t").value("a")).on_complete(move |_| {
+            again.send(ProducerRecord::to("dead-letters").value("z")).forget();
+        });
+        producer.send(ProducerRecord::to("t").value("x".repeat(2000))).forget();
+        broker.delete_topic("t").unwrap();
+    });
+}
+
+/// The old position in a topic that was made anew was kept, so its beginning was skipped.
+#[test]
+fn t027_positions_of_a_topic_made_anew() {
+    for home in homes() {
+        let broker = home.open();
+        let log = broker.create_topic("t").unwrap().partition(0).unwrap();
+        for _ in 0..5 {
+            log.append([(None, Some("old"))]).unwrap();
+        }
+        let consumer = reader(&broker);
+        consumer.assign([("t", 0)]).unwrap();
+        assert_eq!(drain(&consumer).len(), 5);
+        broker.delete_topic("t").unwrap();
+        let log = broker.create_topic("t").unwrap().partition(0).unwrap();
+        for _ in 0..10 {
+            log.append([(None, Some("new"))]).unwrap();
+        }
+        assert_eq!(drain(&consumer).len(), 10);
+    }
+}
+
+/// The recovery point was stored after rolls and at the close only, so that damage in bytes synced
+/// long ago was cut like a torn tail.
+#[test]
+fn recovery_points_are_stored_every_minute() {
+    for home in homes().into_iter().filter(|home| home.clock.is_some() && home.dir().is_some()) {
+        let (clock, broker) = (home.clock.clone().unwrap(), home.open());
+        let producer = broker.producer().acks(Acks::All).build().unwrap();
+        for _ in 0..3 {
+            producer.send(ProducerRecord::to("t").value("x")).wait().unwrap();
+        }
+        clock.advance(61 * SECOND);
+        let points = home.dir().unwrap().join("recovery-point-offset-checkpoint");
+        assert_eq!(std::fs::read_to_string(points).unwrap(), "0\n1\nt 0 3\n");
+    }
+}
+
+/// Subscribing to other topics forgot what auto-commit had not committed yet.
+#[test]
+fn a_new_subscription_commits_first() {
+    for home in homes() {
+        let broker = home.open();
+        broker.create_topic("u").unwrap();
+        let producer = broker.producer().build().unwrap();
+        producer.send(ProducerRecord::to("t").value("x")).wait().unwrap();
+        let consumer = broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest);
+        let consumer = consumer.build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        assert_eq!(consumer.poll(SECOND).unwrap().len(), 1);
+        consumer.subscribe(["t", "u"]).unwrap();
+        assert!(consumer.poll(Duration::ZERO).unwrap().is_empty(), "delivered once");
+    }
+}
