@@ -11,13 +11,13 @@ use super::context::LogContext;
 use super::index::IndexBuilder;
 use super::leftovers::Listing;
 use super::names::{self, SegmentFile};
-use super::partition::{Halt, Log, Opened};
-use super::producers::ProducerStates;
+use super::partition::{Followed, Halt, Log, Opened, Writer};
 use super::replay::replay;
 use super::report::PartitionReport;
 use super::scan::{Demand, Expect, Scanner, Source, Stop};
 use super::segment::{Rebuilt, Segment, Trust};
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader};
 use crate::storage::{FilePath, Open};
 use crate::types::TopicPartition;
 
@@ -55,7 +55,7 @@ impl Log {
         // The append lock has no other use in a read-only log.
         let mut writer = self.writer.lock();
         let before = self.end_offset();
-        self.refresh_segments(&mut writer.producers)?;
+        self.refresh_segments(&mut writer)?;
         drop(writer);
         let more = self.end_offset() > before;
         if more {
@@ -64,8 +64,8 @@ impl Log {
         Ok(more)
     }
 
-    /// `producers` is the producer state at the end of what was taken in so far.
-    fn refresh_segments(&self, producers: &mut Option<ProducerStates>) -> Result<()> {
+    /// The writer's producer state is that at the end of what was taken in so far.
+    fn refresh_segments(&self, writer: &mut Writer) -> Result<()> {
         let mut report = PartitionReport::new(self.tp.clone());
         let listing = Listing::read(&self.context.storage, &self.dir, &mut report)?;
         let Some(newest) = listing.logs.keys().next_back().copied() else { return Ok(()) };
@@ -81,13 +81,13 @@ impl Log {
             };
             if !segment.is_sealed() {
                 // The newest when it was first seen. Older segments are read when they are wanted.
-                if producers.is_none() {
+                if writer.producers.is_none() {
                     self.set_segments(segments.clone());
                     self.set_start(segments.first().map_or(base, |first| first.base_offset));
                     self.publish(base, base);
-                    *producers = Some(self.producers_at(base).unwrap_or_default());
+                    writer.producers = Some(self.producers_at(base).unwrap_or_default());
                 }
-                self.extend(&segment, producers.get_or_insert_default())?;
+                self.extend(&segment, writer)?;
                 if base != newest {
                     segment.finish_following(segment.file().len()?);
                 }
@@ -121,22 +121,23 @@ impl Log {
     }
 
     /// Takes in the whole sound batches that came to a segment since the last look.
-    fn extend(&self, segment: &Arc<Segment>, producers: &mut ProducerStates) -> Result<()> {
+    fn extend(&self, segment: &Arc<Segment>, writer: &mut Writer) -> Result<()> {
         let len = segment.file().len()?;
         let mut from = segment.size();
-        if len < from {
+        if len < from || (from > 0 && !is_still_there(segment, writer.followed)) {
             // The writer came back after a crash and cut its tail: begin again.
             let interval = self.config().index_interval_bytes;
             let index = IndexBuilder::new(segment.base_offset, interval);
             segment.publish_size(0);
             segment.install(Rebuilt { index, aborted: Vec::new() }, true);
-            *producers = self.producers_at(segment.base_offset).unwrap_or_default();
+            writer.producers = self.producers_at(segment.base_offset).ok();
             from = 0;
         }
         let next = if from == 0 { segment.base_offset } else { self.end_offset() };
         let demand = Demand { crc: true, ..segment.demand() };
         let source = Source::File(segment.file().clone());
         let mut scanner = Scanner::new(source, from, len, Expect::Next(next), demand);
+        let producers = writer.producers.get_or_insert_default();
         let mut end = next;
         loop {
             match scanner.next() {
@@ -146,6 +147,11 @@ impl Log {
                         segment.add_aborted(aborted);
                     }
                     end = scanned.batch.header().next_offset();
+                    writer.followed = Some(Followed {
+                        segment: segment.base_offset,
+                        position: scanned.position,
+                        crc: scanned.batch.header().crc(),
+                    });
                 }
                 Ok(None) | Err(Stop::Bad(_)) => break,
                 Err(Stop::Io(error)) => return Err(error.on(&self.tp)),
@@ -155,6 +161,16 @@ impl Log {
         self.publish(end, producers.first_open_offset().unwrap_or(end));
         Ok(())
     }
+}
+
+/// Whether the last batch taken in stands where it stood. After a crash the writer may have cut it
+/// and written others since.
+fn is_still_there(segment: &Segment, followed: Option<Followed>) -> bool {
+    let Some(batch) = followed.filter(|batch| batch.segment == segment.base_offset) else {
+        return true;
+    };
+    let header = segment.file().read_at(batch.position, BATCH_HEADER_LEN);
+    header.is_ok_and(|bytes| BatchHeader::parse(&bytes).is_ok_and(|h| h.crc() == batch.crc))
 }
 
 /// The error for what a read-only broker cannot do.

@@ -87,8 +87,18 @@ pub(crate) struct Writer {
     pub(crate) jitter: i64,
     /// Records appended since the last sync that `flush.messages` asked for.
     pub(crate) unflushed: i64,
+    /// In a log that is followed: the last batch that was taken in.
+    pub(crate) followed: Option<Followed>,
     /// The offset of the newest producer snapshot on disk.
     pub(crate) snapshot_offset: Option<i64>,
+}
+
+/// A batch by which a reader recognises the file it followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Followed {
+    pub(crate) segment: i64,
+    pub(crate) position: u64,
+    pub(crate) crc: u32,
 }
 
 /// The log of one partition.
@@ -155,6 +165,7 @@ impl Log {
                 active_since,
                 jitter: 0,
                 unflushed: 0,
+                followed: None,
                 snapshot_offset: opened.snapshot_offset,
             }),
             segments: RwLock::new(Arc::new(opened.segments)),

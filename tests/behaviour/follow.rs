@@ -58,3 +58,44 @@ fn half_a_batch_is_not_yet_written_for_as_long_as_it_takes() {
     std::fs::write(&file, &bytes).unwrap();
     assert_eq!(drain(&consumer).len(), 2, "completed");
 }
+
+/// A reader went on in the middle of a batch, for ever, when the writer had cut its tail after a
+/// crash and written more than was there before.
+#[test]
+fn a_file_that_was_cut_and_grew_again_is_recognised() {
+    let home = disk();
+    let owner = home.open();
+    let log = owner.create_topic("t").unwrap().partition(0).unwrap();
+    for value in ["a", "b", "lost"] {
+        log.append([(None, Some(value))]).unwrap();
+    }
+    let path = home.dir().unwrap().join("t-0/00000000000000000000.log");
+    let watched = tempfile::tempdir().unwrap();
+    copy_dir(home.dir().unwrap(), watched.path());
+    let copy = watched.path().join("t-0/00000000000000000000.log");
+    let watcher = Broker::open_read_only(watched.path()).unwrap();
+    let consumer = reader(&watcher);
+    consumer.assign([("t", 0)]).unwrap();
+    assert_eq!(drain(&consumer).len(), 3);
+
+    let bytes = std::fs::read(&path).unwrap();
+    drop((log, owner));
+    let other = disk();
+    let owner = other.open();
+    let log = owner.create_topic("t").unwrap().partition(0).unwrap();
+    let first_two = bytes.len() - 72;
+    log.append([(None, Some("a"))]).unwrap();
+    log.append([(None, Some("b"))]).unwrap();
+    for value in ["instead", "of", "it"] {
+        log.append([(None, Some(value))]).unwrap();
+    }
+    let other = std::fs::read(other.dir().unwrap().join("t-0/00000000000000000000.log")).unwrap();
+    let grown = [&bytes[..first_two], &other[first_two..]].concat();
+    assert!(grown.len() > bytes.len());
+    std::fs::write(&copy, grown).unwrap();
+    let more = drain(&consumer);
+    assert_eq!(more.iter().map(|r| r.offset).collect::<Vec<_>>(), [3, 4]);
+    let all = read_all(&watcher, "t", 0);
+    let values: Vec<String> = all.iter().map(|r| text(&r.value).unwrap()).collect();
+    assert_eq!(values, ["a", "b", "instead", "of", "it"]);
+}
