@@ -15,7 +15,7 @@ use super::transactions::AbortedTxn;
 use crate::error::{Error, ErrorCode, Result};
 use crate::metrics::count;
 use crate::record::{BatchBuilder, BatchHeader, ControlRecord, SealedBatch};
-use crate::storage::{FilePath, Open};
+use crate::storage::FilePath;
 use crate::types::TimestampType;
 
 /// Where an appended batch stands.
@@ -317,7 +317,8 @@ impl Log {
             return;
         }
         let bytes = producers.encode();
-        if self.write_derived_file(SegmentFile::Snapshot.name(end), &bytes) {
+        let path = FilePath::within(&self.dir, SegmentFile::Snapshot.name(end));
+        if self.context.write_derived(&path, &bytes) {
             writer.snapshot_offset = Some(end);
         }
     }
@@ -327,23 +328,8 @@ impl Log {
         if !writer.epochs_saved && !writer.epochs.is_empty() {
             let path = checkpoint::path(Some(&self.dir), LEADER_EPOCHS);
             let text = checkpoint::format_epochs(&writer.epochs);
-            writer.epochs_saved = self.write_derived_file(path.name, text.as_bytes());
+            writer.epochs_saved = self.context.write_derived(&path, text.as_bytes());
         }
-    }
-
-    /// Writes a file that can be rebuilt; failing costs a rebuild, nothing else.
-    fn write_derived_file(&self, name: crate::storage::FileName, bytes: &[u8]) -> bool {
-        let path = FilePath::within(&self.dir, name);
-        let storage = &self.context.storage;
-        let written = storage
-            .remove_if_exists(&path)
-            .and_then(|_| storage.open(&path, Open::CreateNew))
-            .and_then(|file| file.write_all_at(0, bytes));
-        if written.is_err() {
-            count(self.context.counters.derived_files_failed());
-            let _ = storage.remove_if_exists(&path);
-        }
-        written.is_ok()
     }
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::metrics::Counters;
+use crate::metrics::{Counters, count};
 use crate::random::Random;
-use crate::storage::Storage;
+use crate::storage::{FilePath, Open, Storage};
 use crate::time::Clock;
 use crate::types::TopicPartition;
 
@@ -30,6 +30,23 @@ pub(crate) struct LogContext {
     pub(crate) mmap: bool,
     /// Asks for a sync that nobody waits for.
     pub(crate) attention: Attention,
+}
+
+impl LogContext {
+    /// Writes a file that can be rebuilt: failing costs a rebuild, nothing else. Half a file would
+    /// be taken for a whole one by Kafka, so it goes. Says whether it was written.
+    pub(crate) fn write_derived(&self, path: &FilePath, bytes: &[u8]) -> bool {
+        let written = self
+            .storage
+            .remove_if_exists(path)
+            .and_then(|_| self.storage.open(path, Open::CreateNew))
+            .and_then(|file| file.write_all_at(0, bytes));
+        if written.is_err() {
+            count(self.counters.derived_files_failed());
+            let _ = self.storage.remove_if_exists(path);
+        }
+        written.is_ok()
+    }
 }
 
 /// Something that holds a map it can let go of.

@@ -407,16 +407,7 @@ impl Segment {
 
     fn write_derived(&self, kind: SegmentFile, bytes: &[u8]) {
         let path = FilePath::within(&self.dir, kind.name(self.base_offset));
-        let storage = &self.context.storage;
-        let written = storage
-            .remove_if_exists(&path)
-            .and_then(|_| storage.open(&path, Open::CreateNew))
-            .and_then(|file| file.write_all_at(0, bytes));
-        if written.is_err() {
-            count(self.context.counters.derived_files_failed());
-            // Half a file would be taken for a whole one by Kafka.
-            let _ = storage.remove_if_exists(&path);
-        }
+        self.context.write_derived(&path, bytes);
     }
 
     /// The checksums of the derived files, for the manifest; of what they hold, not of what is on

@@ -177,3 +177,36 @@ fn every_codec_round_trips_through_the_log() {
         }
     }
 }
+
+#[test]
+fn flush_settings_and_rolls_move_the_recovery_point() {
+    for home in homes().into_iter().filter(|home| home.clock.is_some()) {
+        let (clock, broker) = (home.clock.clone().unwrap(), home.open());
+        let log = |name: &str, key: &str, value: &str| {
+            let topic = NewTopic::new(name).set(key, value);
+            broker.create_topic(topic).unwrap().partition(0).unwrap()
+        };
+        let plain = log("plain", "flush.messages", "9223372036854775807");
+        let counted = log("counted", "flush.messages", "3");
+        let timed = log("timed", "flush.ms", "500");
+        let rolled = log("rolled", "segment.bytes", "200");
+        for i in 1..=7 {
+            for log in [&plain, &counted, &timed, &rolled] {
+                log.append([(None, Some("x"))]).unwrap();
+            }
+            assert_eq!(counted.recovery_point(), i / 3 * 3, "every third record is synced");
+            assert_eq!(timed.recovery_point(), 0);
+        }
+        assert_eq!(rolled.segments().len(), 4);
+        clock.advance(499 * SECOND / 1000);
+        assert_eq!((timed.recovery_point(), plain.recovery_point()), (0, 0));
+        assert!(rolled.recovery_point() >= 6, "old segments are synced in the background");
+        clock.advance(SECOND / 1000);
+        assert_eq!((timed.recovery_point(), plain.recovery_point()), (7, 0));
+        timed.append([(None, Some("x"))]).unwrap();
+        clock.advance(SECOND);
+        assert_eq!(timed.recovery_point(), 8, "the timer starts again");
+        plain.sync().unwrap();
+        assert_eq!(plain.recovery_point(), 7);
+    }
+}

