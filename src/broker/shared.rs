@@ -144,7 +144,7 @@ impl Shared {
         self.checkpoint_due.lock().get_or_insert(due);
     }
 
-    /// Stores the recovery points, and the log starts that the segments' names do not tell.
+    /// Stores the recovery points and the log starts.
     pub(crate) fn write_checkpoints(&self) -> Result<()> {
         // One at a time, and only while the directory is ours.
         let lock = self.lock.lock();
@@ -158,8 +158,9 @@ impl Shared {
             if point > 0 {
                 points.insert(log.tp.clone(), point);
             }
-            let first = log.segments().first().map_or(0, |segment| segment.base_offset);
-            if log.start_offset() > first {
+            // Kafka writes only those that its first segment's name does not tell; ours must also
+            // tell a first segment from one that lost those before it.
+            if log.start_offset() > 0 {
                 starts.insert(log.tp.clone(), log.start_offset());
             }
         }

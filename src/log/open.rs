@@ -200,7 +200,6 @@ impl Unmanifested<'_> {
         report: &mut PartitionReport,
     ) -> Result<Opened> {
         let first = segments.first().map_or(0, |segment| segment.base_offset);
-        let start = self.options.log_start.unwrap_or(first).max(first);
         let mut opened = if self.clean {
             match Self::find_end(&segments)? {
                 Ok(end) => opened(segments, epochs, end),
@@ -212,6 +211,13 @@ impl Unmanifested<'_> {
             }
         } else {
             self.recover(segments, epochs, first, self.options.recovery_point, report)?
+        };
+        // The first segment may have been cut away.
+        let first = opened.segments.first().map_or(opened.end, |segment| segment.base_offset);
+        let start = match (&opened.halt, self.options.log_start) {
+            // Damage below the first segment: the log begins where it began, and says so there.
+            (Some(_), known) => known.unwrap_or(first.min(opened.end)),
+            (None, known) => known.unwrap_or(first).max(first),
         };
         opened.snapshot_offset = listing.newest_snapshot.filter(|offset| *offset <= opened.end);
         opened.start = start;
@@ -276,6 +282,11 @@ impl Unmanifested<'_> {
         recovery_point: i64,
         report: &mut PartitionReport,
     ) -> Result<Opened> {
+        // What lies before the first segment of a log of ours was deleted, if the log start says so
+        // or if it was durable once; else the segments before it were lost before they were synced.
+        let log_start = self.options.log_start.unwrap_or(0);
+        let lost = self.options.continuous && first > log_start.max(recovery_point);
+        let first = if lost { log_start } else { first };
         let begin = Log::segment_of(&segments, recovery_point).unwrap_or(0);
         let base = segments.get(begin).map_or(first, |segment| segment.base_offset);
         let producers = self.producers_before(&segments, base)?;

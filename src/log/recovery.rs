@@ -47,7 +47,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) epochs: Vec<EpochEntry>,
     pub(crate) report: &'a mut PartitionReport,
     pub(crate) damage: Option<Damage>,
-    /// The end of what is sound.
+    /// The end of what is sound; at first, where the log must begin.
     pub(crate) end: i64,
 }
 
@@ -58,7 +58,9 @@ impl Recovery<'_> {
             .segments
             .partition_point(|segment| segment.base_offset <= self.recovery_point)
             .saturating_sub(1);
-        self.end = self.segments.get(first).map_or(self.end, |segment| segment.base_offset);
+        if let Some(segment) = self.segments.get(first).filter(|_| first > 0) {
+            self.end = segment.base_offset;
+        }
         let mut index = first;
         while let Some(segment) = self.segments.get(index).cloned() {
             if let Some((bad, rebuilt)) = self.check_segment(&segment, index)? {
@@ -141,8 +143,8 @@ impl Recovery<'_> {
         let torn = self.end >= self.recovery_point;
         if torn || self.on_damage == OnDamage::Truncate {
             // A segment that does not begin where the log ends cannot take the next append: it goes
-            // as a whole, and the one before it is the last.
-            let whole = index > 0 && bad.position == 0 && segment.base_offset != self.end;
+            // as a whole, and the one before it, if there is one, is the last.
+            let whole = bad.position == 0 && segment.base_offset != self.end;
             self.cut(segment, index, bad, whole)?;
             if !whole {
                 segment.publish_size(bad.position);

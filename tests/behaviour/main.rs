@@ -8,16 +8,20 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "a test that fails may panic"
 )]
 
 mod homes;
 
 mod clients;
+mod clocks;
 mod close;
 mod follow;
 mod groups;
 mod misuse;
+mod model;
 mod partition_log;
 mod recovery;
 mod regressions;
