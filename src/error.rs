@@ -149,8 +149,6 @@ pub enum ErrorKind {
     IllegalState,
     /// There is neither a committed offset nor a reset policy.
     NoOffsetForPartition,
-    /// `wakeup` ended a blocked call.
-    Wakeup,
 }
 
 struct Inner {

@@ -164,6 +164,15 @@ impl Offsets {
     }
 }
 
+impl<'a> IntoIterator for &'a Offsets {
+    type Item = (&'a TopicPartition, &'a OffsetAndMetadata);
+    type IntoIter = std::collections::btree_map::Iter<'a, TopicPartition, OffsetAndMetadata>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
 impl<T: Into<TopicPartition>, O: Into<OffsetAndMetadata>> FromIterator<(T, O)> for Offsets {
     fn from_iter<I: IntoIterator<Item = (T, O)>>(iter: I) -> Self {
         Self(iter.into_iter().map(|(tp, o)| (tp.into(), o.into())).collect())

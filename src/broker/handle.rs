@@ -96,7 +96,9 @@ impl Broker {
         self.handle.create_partitions(topic, total)
     }
 
-    /// Deletes a topic with its records. Batches that readers hold stay valid.
+    /// Deletes a topic with its records and what groups committed for it. Batches that readers hold
+    /// stay valid. Producers and consumers that go on make a new topic of that name, with default
+    /// settings, unless `auto.create.topics.enable` is false.
     ///
     /// # Errors
     ///
@@ -139,7 +141,8 @@ impl Broker {
 
     /// Closes the broker for all its handles: open batches are written, everything is synced, what
     /// the next open needs is written down, threads are joined (unless called on one of them), and
-    /// the directory is unlocked. Later calls on any handle answer `Closed`.
+    /// the directory is unlocked. Later calls on any handle that
+    /// would read or write answer `Closed`. Close consumers first if auto-commit is to commit.
     ///
     /// # Errors
     ///

@@ -87,7 +87,7 @@ impl Shared {
         let subscription = encode_subscription(topics);
         let value = state.value(now, &subscription, &encode_assignment(assignment)).encode();
         let key = OffsetsKey::Group { group: placed.0.clone() }.encode();
-        self.append_offsets(placed.1, &[(key, value)], now)
+        self.append_offsets(placed.1, &[(key, Some(value))], now)
     }
 
     /// Commits positions: durable on return, and never before the records they point to.
@@ -137,15 +137,43 @@ impl Shared {
         self.offsets_log(partition)?.sync_to(appended.end())
     }
 
+    /// What groups committed for a topic goes with it; a new topic of its name begins at its start.
+    pub(crate) fn forget_commits(&self, topic: &str) -> Result<()> {
+        if self.topic(CONSUMER_OFFSETS).is_none() {
+            return Ok(());
+        }
+        let now = self.context.clock.wall_millis();
+        self.with_groups(|loaded| {
+            for ((group, partition), state) in &mut loaded.groups {
+                let of_topic = |(tp, _): &(&TopicPartition, _)| tp.topic() == topic;
+                let gone: Vec<TopicPartition> =
+                    state.offsets().filter(of_topic).map(|(tp, _)| tp.clone()).collect();
+                if gone.is_empty() {
+                    continue;
+                }
+                let key = |tp: &TopicPartition| {
+                    OffsetsKey::Commit { group: group.clone(), tp: tp.clone() }.encode()
+                };
+                let tombstones: Vec<_> = gone.iter().map(|tp| (key(tp), None)).collect();
+                self.append_offsets(*partition, &tombstones, now)?;
+                for tp in gone {
+                    state.replay_commit(tp, None, None);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Appends records to the offsets topic; one without a value is a tombstone.
     fn append_offsets(
         &self,
         partition: i32,
-        records: &[(Vec<u8>, Vec<u8>)],
+        records: &[(Vec<u8>, Option<Vec<u8>>)],
         now: i64,
     ) -> Result<Appended> {
         let mut batch = BatchBuilder::new();
         for (key, value) in records {
-            batch.append(Some(now), Some(key), Some(value), &[])?;
+            batch.append(Some(now), Some(key), value.as_deref(), &[])?;
         }
         self.offsets_log(partition)?.append(batch.seal()?)
     }

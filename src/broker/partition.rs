@@ -210,6 +210,7 @@ impl Partition {
     ///
     /// When the sync fails. The partition then takes no more appends until it is opened again.
     pub fn sync(&self) -> Result<()> {
+        self.handle.check_writable("syncing")?;
         self.log.sync_all()
     }
 

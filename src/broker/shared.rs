@@ -101,6 +101,9 @@ impl Shared {
 
     /// When something is due next.
     pub(crate) fn next_due(&self) -> Option<Duration> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
         let duties = self.duties().iter().filter_map(|duty| duty.next_due()).min();
         [duties, self.background.next_sync(), *self.checkpoint_due.lock()]
             .into_iter()
@@ -225,7 +228,7 @@ impl Work for Shared {
 #[cfg(feature = "testing")]
 impl crate::time::Timers for Shared {
     fn next_due(&self) -> Option<Duration> {
-        if self.closed.load(Ordering::Acquire) { None } else { Shared::next_due(self) }
+        Shared::next_due(self)
     }
 
     fn run_due(&self) {

@@ -294,7 +294,7 @@ impl Shared {
         for log in logs.iter() {
             log.sync.fail(&Error::unknown_topic(name));
         }
-        outcome
+        outcome.and(self.forget_commits(name))
     }
 
     /// Removes the files of a topic that is marked as deleted, and then the mark.

@@ -181,7 +181,7 @@ impl State {
                 continue;
             }
             let committed = match (position.offset, config.group_id.as_deref()) {
-                (None, Some(group)) if !group.is_empty() && !broker.read_only => {
+                (None, Some(group)) if !group.is_empty() => {
                     broker.committed(group, &position.tp)?.map(|committed| committed.offset())
                 }
                 _ => None,
@@ -223,7 +223,8 @@ impl State {
         for step in 0..count {
             let Some(position) = self.positions.get_mut((turn + step) % count) else { continue };
             let left = config.max_poll_records - records.len();
-            if left == 0 || bytes >= config.fetch_max_bytes {
+            let enough = !records.is_empty() && bytes >= config.fetch_max_bytes;
+            if left == 0 || enough {
                 // It was not asked: it comes first next time.
                 self.turn = turn + step;
                 return Ok(records);

@@ -196,9 +196,9 @@ pub(crate) fn commit_record(
     group: &str,
     tp: &TopicPartition,
     value: &CommitValue,
-) -> (Vec<u8>, Vec<u8>) {
+) -> (Vec<u8>, Option<Vec<u8>>) {
     let key = OffsetsKey::Commit { group: group.to_owned(), tp: tp.clone() };
-    (key.encode(), value.encode())
+    (key.encode(), Some(value.encode()))
 }
 
 #[cfg(test)]

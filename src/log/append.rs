@@ -318,8 +318,15 @@ impl Log {
         }
         let bytes = producers.encode();
         let path = FilePath::within(&self.dir, SegmentFile::Snapshot.name(end));
-        if self.context.write_derived(&path, &bytes) {
-            writer.snapshot_offset = Some(end);
+        if !self.context.write_derived(&path, &bytes) {
+            return;
+        }
+        // Kafka keeps those at segments' bases and the newest; the one before was for its close.
+        if let Some(old) = writer.snapshot_offset.replace(end)
+            && !self.segments().iter().any(|segment| segment.base_offset == old)
+        {
+            let old = FilePath::within(&self.dir, SegmentFile::Snapshot.name(old));
+            let _ = self.context.storage.remove_if_exists(&old);
         }
     }
 

@@ -146,8 +146,10 @@ impl Inner {
         let added = queue.add(record, timestamp)?;
         let threads = self.broker.config.has_threads();
         let lingers = !self.config.linger.is_zero();
-        if added.filled || (!threads && !lingers) {
-            self.run(queue, if added.filled { Run::Due } else { Run::All }, !threads);
+        if !threads && !lingers {
+            self.run(queue, Run::All, true);
+        } else if added.filled {
+            self.run(queue, Run::Full, !threads);
         }
         if added.first && threads {
             // Without the thread the batch is run by who waits, flushes or closes.

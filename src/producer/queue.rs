@@ -65,6 +65,8 @@ pub(crate) struct PartitionQueue {
 /// Which batches to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
+    /// Those that are full: what they left behind may wait for company.
+    Full,
     /// Those that are due.
     Due,
     /// All there are.
@@ -145,7 +147,11 @@ impl PartitionQueue {
         let mut accumulator = self.accumulator.lock();
         let batch = accumulator.full.pop_front().or_else(|| {
             let now = self.log.context.clock.monotonic();
-            let due = |open: &mut OpenBatch| which == Run::All || open.due <= now;
+            let due = |open: &mut OpenBatch| match which {
+                Run::Full => false,
+                Run::Due => open.due <= now,
+                Run::All => true,
+            };
             accumulator.open.take_if(due)
         })?;
         // Under the accumulator's lock, so that a flush sees every batch in one place or the other.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use crate::record::Header;
 use crate::types::TopicPartition;
 
-/// Bytes for a key or a value, borrowed where they can be: text, slices, vectors, [`Bytes`].
+/// Bytes for a key or a value, borrowed where they can be: text, slices, arrays, vectors, and
+/// references to [`Bytes`].
 pub trait Payload<'a> {
     /// The bytes.
     fn into_payload(self) -> Cow<'a, [u8]>;
@@ -28,6 +29,12 @@ borrowed_payload!(str, [u8], String, Vec<u8>, Bytes);
 impl<'a, const N: usize> Payload<'a> for &'a [u8; N] {
     fn into_payload(self) -> Cow<'a, [u8]> {
         Cow::Borrowed(self)
+    }
+}
+
+impl<'a, const N: usize> Payload<'a> for [u8; N] {
+    fn into_payload(self) -> Cow<'a, [u8]> {
+        Cow::Owned(self.to_vec())
     }
 }
 

@@ -220,3 +220,92 @@ fn a_new_subscription_commits_first() {
         assert!(consumer.poll(Duration::ZERO).unwrap().is_empty(), "delivered once");
     }
 }
+
+/// A group's commits outlived their topic, and a new topic of its name was read from the middle.
+#[test]
+fn t017_deleting_a_topic_removes_its_commits() {
+    for home in homes() {
+        let broker = home.open();
+        let fill = |count: i32| {
+            let producer = broker.producer().build().unwrap();
+            for _ in 0..count {
+                producer.send(ProducerRecord::to("t").value("x")).wait().unwrap();
+            }
+        };
+        let read = || {
+            let consumer = broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest);
+            let consumer = consumer.build().unwrap();
+            consumer.subscribe(["t"]).unwrap();
+            let read = drain(&consumer).len();
+            consumer.close().unwrap();
+            read
+        };
+        fill(5);
+        assert_eq!(read(), 5);
+        broker.delete_topic("t").unwrap();
+        assert!(broker.committed_offsets("g").unwrap().is_empty());
+        fill(8);
+        assert_eq!(read(), 8);
+        broker.clone().close().unwrap();
+        let again = home.open();
+        assert_eq!(again.committed_offsets("g").unwrap().len(), 1);
+    }
+}
+
+/// A limit of no bytes a poll returned nothing, for ever, at full speed.
+#[test]
+fn a_fetch_limit_of_nothing_still_brings_the_first_batch() {
+    let broker = Broker::in_memory();
+    broker.producer().build().unwrap().send(ProducerRecord::to("t").value("x")).wait().unwrap();
+    let consumer = broker.consumer().fetch_max_bytes(0).max_partition_fetch_bytes(0);
+    let consumer = consumer.auto_offset_reset(OffsetReset::Earliest).build().unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+}
+
+/// A read-only consumer of a group began by the reset policy instead of the group's position.
+#[test]
+fn a_read_only_consumer_begins_where_its_group_is() {
+    let home = disk();
+    let broker = home.open();
+    let log = broker.create_topic("t").unwrap().partition(0).unwrap();
+    for _ in 0..10 {
+        log.append([(None, Some("x"))]).unwrap();
+    }
+    let consumer = broker.consumer().group_id("g").build().unwrap();
+    consumer.commit_offsets(&[(("t", 0), 6)].into_iter().collect()).unwrap();
+    let watcher = Broker::open_read_only(home.dir().unwrap()).unwrap();
+    let consumer = watcher.consumer().group_id("g").build().unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    assert_eq!(drain(&consumer).len(), 4);
+}
+
+/// Every close left a producer snapshot behind.
+#[test]
+fn closes_leave_one_snapshot() {
+    let home = disk();
+    for _ in 0..10 {
+        let broker = home.open();
+        broker.producer().build().unwrap().send(ProducerRecord::to("t").value("x")).wait().unwrap();
+        broker.close().unwrap();
+    }
+    let files = std::fs::read_dir(home.dir().unwrap().join("t-0")).unwrap();
+    let snapshots =
+        files.filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "snapshot"));
+    assert_eq!(snapshots.count(), 1);
+}
+
+/// The record that found its batch full was written as a batch of its own.
+#[test]
+fn full_batches_are_followed_by_full_batches() {
+    let broker = Broker::in_memory();
+    let producer = broker.producer().acks(Acks::Leader).linger(60 * SECOND).batch_size(1000);
+    let producer = producer.build().unwrap();
+    for _ in 0..1000 {
+        producer.send(ProducerRecord::to("t").value("0123456789")).forget();
+    }
+    producer.flush(10 * SECOND).unwrap();
+    let log = broker.topic("t").unwrap().partition(0).unwrap();
+    // 61 bytes of header for about 55 records of 17 bytes.
+    assert!(log.size() < 1000 * 17 + 25 * 61, "{} bytes", log.size());
+}
