@@ -309,3 +309,65 @@ fn full_batches_are_followed_by_full_batches() {
     // 61 bytes of header for about 55 records of 17 bytes.
     assert!(log.size() < 1000 * 17 + 25 * 61, "{} bytes", log.size());
 }
+
+/// Damage met at a clean open without a manifest lowered the recovery point to what was sound, and
+/// the next open cut it like a torn tail.
+#[test]
+fn damage_in_a_directory_kafka_closed_is_cut_by_the_second_open() {
+    let home = disk();
+    let broker = home.open();
+    let log = broker.create_topic("t").unwrap().partition(0).unwrap();
+    for _ in 0..5 {
+        log.append([(None, Some("x"))]).unwrap();
+    }
+    drop(log);
+    broker.close().unwrap();
+    let root = home.dir().unwrap();
+    // As after Kafka's own close, with one partition copied: no manifest, no recovery point.
+    std::fs::remove_file(root.join("logreel.manifest")).unwrap();
+    std::fs::remove_file(root.join("recovery-point-offset-checkpoint")).unwrap();
+    let file = root.join("t-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    for _ in 0..3 {
+        let broker = home.open();
+        assert_eq!(broker.recovery_report().damaged().count(), 1);
+        broker.close().unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), bytes, "not a byte was cut");
+    }
+}
+
+/// A batch that could not be taken apart was skipped together with the sound ones behind it.
+#[test]
+fn a_bad_batch_takes_the_sound_ones_behind_it_along() {
+    for codec in ["uncompressed", "zstd"] {
+        let home = disk();
+        let broker = home.open();
+        let topic = NewTopic::new("t").set("compression.type", codec);
+        let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
+        for _ in 0..3 {
+            log.append([(None, Some("x"))]).unwrap();
+        }
+        drop(log);
+        broker.close().unwrap();
+        let file = home.dir().unwrap().join("t-0/00000000000000000000.log");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let batch = bytes.len() / 3;
+        // The length of the second batch's record, or the first byte of its compressed ones.
+        bytes[batch + 61] = 0x7e;
+        std::fs::write(&file, &bytes).unwrap();
+        let broker = home.open();
+        let consumer = broker.consumer().check_crcs(false).auto_offset_reset(OffsetReset::Earliest);
+        let consumer = consumer.build().unwrap();
+        consumer.assign([("t", 0)]).unwrap();
+        assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+        for _ in 0..2 {
+            assert!(consumer.poll(Duration::ZERO).is_err());
+            assert_eq!(consumer.position(&("t", 0).into()).unwrap(), 1, "the position stays");
+        }
+        consumer.seek(("t", 0), 2).unwrap();
+        assert_eq!(drain(&consumer).len(), 1, "a seek may pass it");
+    }
+}
