@@ -149,6 +149,10 @@ pub enum ErrorKind {
     IllegalState,
     /// There is neither a committed offset nor a reset policy.
     NoOffsetForPartition,
+    /// A producer's `buffer.memory` is in use (librdkafka: `QUEUE_FULL`). The record was not taken.
+    QueueFull,
+    /// Code that you gave to the crate (a partitioner) panicked or answered nonsense.
+    UserCode,
 }
 
 struct Inner {
@@ -272,6 +276,8 @@ impl Error {
         match self.0.kind {
             ErrorKind::Kafka(code) => Some(code),
             ErrorKind::Io | ErrorKind::StorageFull => Some(ErrorCode::KafkaStorageError),
+            // Kafka's `BufferExhaustedException` is a `TimeoutException`.
+            ErrorKind::QueueFull => Some(ErrorCode::RequestTimedOut),
             _ => None,
         }
     }
@@ -281,7 +287,7 @@ impl Error {
     pub fn is_retriable(&self) -> bool {
         match self.0.kind {
             ErrorKind::Kafka(code) => code.is_retriable(),
-            ErrorKind::StorageFull => true,
+            ErrorKind::StorageFull | ErrorKind::QueueFull => true,
             _ => false,
         }
     }

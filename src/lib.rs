@@ -157,7 +157,9 @@ pub use consumer::{Consumer, OffsetReset, Record, RecordRef, Records};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use log::config::{CleanupPolicy, TopicConfig};
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};
-pub use producer::{Acks, Delivery, Producer, ProducerRecord, RecordMetadata};
+pub use producer::{
+    Acks, BatchDelivery, Delivery, Producer, ProducerRecord, RecordMetadata, TrySendError,
+};
 pub use record::{Compression, Header};
 pub use storage::Storage;
 pub use time::Clock;

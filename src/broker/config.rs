@@ -35,6 +35,7 @@ pub(crate) struct BrokerConfig {
     pub(crate) num_partitions: i32,
     /// `None` until set: one in a directory of ours, at least Kafka's 50 in an adopted one.
     pub(crate) offsets_partitions: Option<i32>,
+    pub(crate) producer_expiration_ms: i64,
 }
 
 /// Where a broker keeps its files.
@@ -57,6 +58,7 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             num_partitions: 1,
             offsets_partitions: None,
+            producer_expiration_ms: 86_400_000,
         }
     }
 }
@@ -87,6 +89,15 @@ impl BrokerConfig {
         match key {
             "auto.create.topics.enable" => self.auto_create_topics = boolean()?,
             "num.partitions" => self.num_partitions = partitions()?,
+            "producer.id.expiration.ms" => match value.parse() {
+                Ok(millis) if (1..=i64::from(i32::MAX)).contains(&millis) => {
+                    self.producer_expiration_ms = millis;
+                }
+                _ => {
+                    let reason = "a whole number from 1 to 2147483647 is needed";
+                    return Err(Error::invalid_config(key, value, reason));
+                }
+            },
             "offsets.topic.num.partitions" => self.offsets_partitions = Some(partitions()?),
             _ => return Err(Error::invalid_config(key, value, "brokers have no such key")),
         }

@@ -12,6 +12,13 @@ mod background;
 
 mod groups;
 
+mod producer_ids;
+
+mod network_keys;
+
+#[cfg(feature = "testing")]
+mod faults;
+
 mod shared;
 
 mod topics;
@@ -37,4 +44,9 @@ pub use topic::Topic;
 pub use topics::NewTopic;
 
 pub(crate) use background::Duty;
+#[cfg(feature = "testing")]
+pub(crate) use faults::FaultPoint;
+#[cfg(feature = "testing")]
+pub use faults::{FaultBuilder, FaultHandle, Faults, OpKind};
+pub(crate) use network_keys::is_network_key;
 pub(crate) use shared::{Handle, Shared};

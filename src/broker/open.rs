@@ -1,7 +1,7 @@
 //! Opening a directory: ours, a Kafka broker's, or a new one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -10,6 +10,7 @@ use super::background::{Background, Work};
 use super::catalog::{Catalog, Loaded, TopicEntry, TopicOrigin};
 use super::config::{BrokerConfig, PARTITIONS_MAX};
 use super::groups::Groups;
+use super::producer_ids::ProducerIds;
 use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::topic_state::TopicState;
@@ -141,6 +142,8 @@ fn new_context(config: &BrokerConfig, storage: Storage) -> LogContext {
         counters: Counters::default(),
         maps: Maps::default(),
         mmap: config.mmap,
+        producer_expiration_ms: config.producer_expiration_ms,
+        highest_producer_id: AtomicI64::new(-1),
         attention: Attention::default(),
     }
 }
@@ -165,6 +168,9 @@ fn assemble(
         topics_version: AtomicU64::new(0),
         topics_changed: WaitQueue::new(),
         groups: Groups::default(),
+        producer_ids: ProducerIds::default(),
+        #[cfg(feature = "testing")]
+        faults: super::faults::Faults::default(),
         lock: Mutex::new(lock),
         duties: Mutex::default(),
         checkpoint_due: Mutex::new(None),

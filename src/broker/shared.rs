@@ -10,7 +10,10 @@ use parking_lot::{Mutex, RwLock};
 use super::background::{Background, Duty, Work};
 use super::catalog::Catalog;
 use super::config::BrokerConfig;
+#[cfg(feature = "testing")]
+use super::faults::Faults;
 use super::groups::Groups;
+use super::producer_ids::ProducerIds;
 use super::report::RecoveryReport;
 use super::topic_state::TopicState;
 use crate::error::{Error, Result};
@@ -41,6 +44,9 @@ pub(crate) struct Shared {
     /// Consumers that wait for a topic to appear.
     pub(crate) topics_changed: WaitQueue,
     pub(super) groups: Groups,
+    pub(crate) producer_ids: ProducerIds,
+    #[cfg(feature = "testing")]
+    pub(crate) faults: Faults,
     pub(super) background: Background,
     /// The directory lock, until the broker is closed.
     pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,

@@ -1,22 +1,43 @@
 //! Appending: check, roll if needed, assign offsets, one write, index, publish.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS};
 use super::config::TopicConfig;
-use super::names::SegmentFile;
 use super::partition::{Halt, Log, Writer};
 use super::producers::{ProducerStates, Verdict};
-use super::scan::Demand;
+use super::roll::{Next, Pending};
 use super::segment::Segment;
 use super::transactions::AbortedTxn;
 use crate::error::{Error, ErrorCode, Result};
-use crate::metrics::count;
-use crate::record::{BatchBuilder, BatchHeader, ControlRecord, SealedBatch};
-use crate::storage::FilePath;
+use crate::record::{BatchBuilder, BatchHeader, ControlRecord, SealedBatch, increment_sequence};
 use crate::types::TimestampType;
+
+/// How much goes out with one write. From here on a larger write is no faster, and the lock would
+/// be held for longer.
+const WRITE_BYTES_MAX: usize = 256 * 1024;
+/// Systems take at least 1024 parts in one write.
+const WRITE_BATCHES_MAX: usize = 64;
+/// Kafka's `producer.id.expiration.check.interval.ms`.
+const PRODUCER_CHECK_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Something that holds a batch on its way into the log.
+pub(crate) trait Sealed {
+    fn sealed(&self) -> &SealedBatch;
+    fn sealed_mut(&mut self) -> &mut SealedBatch;
+}
+
+impl Sealed for SealedBatch {
+    fn sealed(&self) -> &SealedBatch {
+        self
+    }
+
+    fn sealed_mut(&mut self) -> &mut SealedBatch {
+        self
+    }
+}
 
 /// Where an appended batch stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,55 +91,159 @@ pub(crate) fn check_records(
 impl Log {
     /// Appends one sealed batch: assigns its offsets and writes it with one write. Returns when the
     /// bytes are in the operating system's hands; [`sync_to`](Log::sync_to) makes them durable.
-    pub(crate) fn append(&self, mut batch: SealedBatch) -> Result<Appended> {
+    pub(crate) fn append(&self, batch: SealedBatch) -> Result<Appended> {
+        let mut placed = Vec::with_capacity(1);
+        self.append_all(&mut [batch], &mut placed)?;
+        placed.pop().ok_or_else(|| Error::kafka(ErrorCode::InvalidRequest, "nothing to append"))
+    }
+
+    /// Appends batches in their order, as many with one write as fit. `placed` gets one entry for
+    /// each that stands in the log; an error is that of the batch after those, and the ones behind
+    /// it were not tried.
+    pub(crate) fn append_all<B: Sealed>(
+        &self,
+        batches: &mut [B],
+        placed: &mut Vec<Appended>,
+    ) -> Result<()> {
         let config = self.config();
         let mut log_append_time = None;
         if config.timestamp_type == TimestampType::LogAppendTime {
             let now = self.context.clock.wall_millis();
-            batch.set_log_append_time(now);
+            batches.iter_mut().for_each(|batch| batch.sealed_mut().set_log_append_time(now));
             log_append_time = Some(now);
         }
-        self.check_size(batch.bytes().len(), &config)?;
+        let before = placed.len();
+        let outcome = {
+            let mut writer = self.writer.lock();
+            loop {
+                let Some(rest) = batches.get_mut(placed.len() - before..).filter(|b| !b.is_empty())
+                else {
+                    break Ok(());
+                };
+                if let Err(error) = self.append_some(&mut writer, &config, rest, placed) {
+                    break Err(error);
+                }
+            }
+        };
+        let new = placed.get_mut(before..).unwrap_or_default();
+        if !new.is_empty() {
+            self.readers.wake_all();
+            if config.flush_ms < i64::MAX {
+                self.start_flush_timer(config.flush_ms);
+            }
+        }
+        for appended in new {
+            // That of a duplicate is known already.
+            appended.log_append_time = appended.log_append_time.or(log_append_time);
+        }
+        outcome
+    }
 
-        let mut writer = self.writer.lock();
+    /// Appends the first of `batches`, with those that can go into the same write.
+    fn append_some<B: Sealed>(
+        &self,
+        writer: &mut Writer,
+        config: &TopicConfig,
+        batches: &mut [B],
+        placed: &mut Vec<Appended>,
+    ) -> Result<()> {
+        let Some(first) = batches.first() else { return Ok(()) };
+        self.check_size(first.sealed().bytes().len(), config)?;
         if let Some(error) = self.append_error() {
             return Err(error);
         }
-        self.prepare(&mut writer, &config)?;
-        let header = *batch.header();
-        if let Verdict::Duplicate(known) = producers(&mut writer).check(&header)? {
-            return Ok(Appended {
+        self.prepare(writer, config)?;
+        self.expire_producers(writer);
+        let header = *first.sealed().header();
+        if let Verdict::Duplicate(known) = producers(writer).check(&header)? {
+            let is_stamped = config.timestamp_type == TimestampType::LogAppendTime;
+            placed.push(Appended {
                 base_offset: known.first_offset(),
                 last_offset: known.last_offset,
-                log_append_time: log_append_time.map(|_| known.timestamp),
+                log_append_time: is_stamped.then_some(known.timestamp),
                 sync_due: false,
             });
+            return Ok(());
         }
-        let base_offset = self.end_offset();
-        let Some(last_offset) = base_offset.checked_add(i64::from(header.last_offset_delta()))
-        else {
+        let Some(last_offset) = last_offset(self.end_offset(), &header) else {
             return Err(
                 Error::kafka(ErrorCode::InvalidRequest, "the log has no more offsets").on(&self.tp)
             );
         };
-        let segment =
-            self.segment_for(&mut writer, &config, batch.bytes().len(), &header, last_offset)?;
-        batch.assign(base_offset, Self::current_epoch(&writer));
-        self.write(&segment, batch.bytes())?;
-        self.take_note(&mut writer, &segment, batch.header(), None);
-        writer.unflushed =
-            writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
-        let sync_due = writer.unflushed >= config.flush_messages;
-        if sync_due {
-            writer.unflushed = 0;
+        let size = first.sealed().bytes().len();
+        let next = Next { before: &Pending::default(), size, header: &header, last_offset };
+        let segment = match self.segments().last() {
+            Some(active) if !self.must_roll(writer, config, active, &next) => Arc::clone(active),
+            _ => self.roll(writer, config)?,
+        };
+        let count = self.assign(writer, config, &segment, batches);
+        let group = batches.get(..count).unwrap_or_default();
+        self.write(&segment, group)?;
+        for batch in group {
+            let header = batch.sealed().header();
+            self.take_note(writer, &segment, header, None);
+            writer.unflushed =
+                writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
+            let sync_due = writer.unflushed >= config.flush_messages;
+            if sync_due {
+                writer.unflushed = 0;
+            }
+            placed.push(Appended {
+                base_offset: header.base_offset(),
+                last_offset: header.last_offset(),
+                log_append_time: None,
+                sync_due,
+            });
         }
-        drop(writer);
+        Ok(())
+    }
 
-        self.readers.wake_all();
-        if config.flush_ms < i64::MAX {
-            self.start_flush_timer(config.flush_ms);
+    /// Gives offsets to the first batch and to those that can follow it in one write; answers how
+    /// many these are. A batch follows when it needs no look at anything but the one before: the
+    /// next sequence number of the same producer or no producer, and room in the same segment.
+    fn assign<B: Sealed>(
+        &self,
+        writer: &Writer,
+        config: &TopicConfig,
+        segment: &Segment,
+        batches: &mut [B],
+    ) -> usize {
+        let epoch = Self::current_epoch(writer);
+        let mut pending = Pending::default();
+        let mut before: Option<BatchHeader> = None;
+        for batch in batches {
+            let batch = batch.sealed_mut();
+            let (header, size) = (*batch.header(), batch.bytes().len());
+            let base = before.map_or(self.end_offset(), |before| before.next_offset());
+            if let Some(before) = &before {
+                let fits = pending.batches < WRITE_BATCHES_MAX
+                    && pending.bytes + size <= WRITE_BYTES_MAX
+                    && self.check_size(size, config).is_ok()
+                    && continues(before, &header)
+                    && last_offset(base, &header).is_some_and(|last_offset| {
+                        let next = Next { before: &pending, size, header: &header, last_offset };
+                        !self.must_roll(writer, config, segment, &next)
+                    });
+                if !fits {
+                    break;
+                }
+            }
+            batch.assign(base, epoch);
+            pending.first_timestamp = pending.first_timestamp.or(header.max_timestamp());
+            pending.bytes += size;
+            pending.batches += 1;
+            before = Some(*batch.header());
         }
-        Ok(Appended { base_offset, last_offset, log_append_time, sync_due })
+        pending.batches
+    }
+
+    /// Forgets producers that have been silent for long, now and then.
+    fn expire_producers(&self, writer: &mut Writer) {
+        let now = self.context.clock.monotonic();
+        if now >= writer.producers_checked.saturating_add(PRODUCER_CHECK_INTERVAL) {
+            writer.producers_checked = now;
+            producers(writer).expire(self.context.producers_expire_before());
+        }
     }
 
     fn check_size(&self, size: usize, config: &TopicConfig) -> Result<()> {
@@ -155,11 +280,18 @@ impl Log {
         self.context.attention.ask(&self.tp, self.context.clock.monotonic());
     }
 
-    /// Writes a batch behind the last one. A write that fails is cut back, so that nothing but
+    /// Writes batches behind the last one. A write that fails is cut back, so that nothing but
     /// whole batches stands below the size; if that fails too the partition stops.
-    fn write(&self, segment: &Arc<Segment>, bytes: &[u8]) -> Result<()> {
+    fn write<B: Sealed>(&self, segment: &Arc<Segment>, batches: &[B]) -> Result<()> {
         let position = segment.size();
-        let Err(error) = segment.file().write_all_at(position, bytes) else { return Ok(()) };
+        let written = if let [one] = batches {
+            segment.file().write_all_at(position, one.sealed().bytes())
+        } else {
+            let mut parts: Vec<IoSlice<'_>> =
+                batches.iter().map(|batch| IoSlice::new(batch.sealed().bytes())).collect();
+            segment.file().write_all_vectored_at(position, &mut parts)
+        };
+        let Err(error) = written else { return Ok(()) };
         let error = error.on(&self.tp);
         if let Err(cause) = segment.file().set_len(position) {
             // Who waits for a sync is told by `fail_waiting`, without the append lock.
@@ -202,142 +334,22 @@ impl Log {
         self.publish(end, producers.first_open_offset().unwrap_or(end));
         self.changed.store(true, Ordering::Relaxed);
     }
+}
 
-    /// Loads what a clean open left alone.
-    fn prepare(&self, writer: &mut Writer, config: &TopicConfig) -> Result<()> {
-        if writer.producers.is_none() {
-            writer.producers = Some(self.load_producers()?);
-        }
-        if !writer.active {
-            let segments = self.segments();
-            if let Some((last, before)) = segments.split_last() {
-                last.activate()?;
-                // Loaded, so that the aborts to come are added to those that are there.
-                last.aborted(|| Ok(self.replay_segment(&segments, before.len())?.aborted))?;
-                let mut scanner = last.scan(last.start(), false)?;
-                if let Ok(Some(first)) = scanner.next() {
-                    writer.first_timestamp = first.batch.header().max_timestamp();
-                }
-            }
-            writer.jitter = self.draw_jitter(config);
-            writer.active = true;
-        }
-        Ok(())
-    }
+/// The offset of the last record of a batch that begins at `base`, unless offsets end before.
+fn last_offset(base: i64, header: &BatchHeader) -> Option<i64> {
+    base.checked_add(i64::from(header.last_offset_delta()))
+}
 
-    fn draw_jitter(&self, config: &TopicConfig) -> i64 {
-        let bound = config.segment_jitter_ms.min(config.segment_ms);
-        let drawn = self.context.random.below(u64::try_from(bound).unwrap_or(0));
-        i64::try_from(drawn).unwrap_or(0)
-    }
-
-    /// The segment the next batch goes to: the active one, or a new one if it is time to roll.
-    fn segment_for(
-        &self,
-        writer: &mut Writer,
-        config: &TopicConfig,
-        size: usize,
-        header: &BatchHeader,
-        last_offset: i64,
-    ) -> Result<Arc<Segment>> {
-        let segments = self.segments();
-        let Some(active) = segments.last() else { return self.roll(writer, config) };
-        let full = active.size() > config.segment_bytes.saturating_sub(size as u64);
-        let far = last_offset - active.base_offset > i64::from(i32::MAX);
-        let old = active.size() > 0 && {
-            // Time rolling follows the data's own clock where it has one (KIP-33).
-            let waited = match (header.max_timestamp(), writer.first_timestamp) {
-                (Some(newest), Some(first)) => newest.saturating_sub(first),
-                _ => self.context.clock.wall_millis().saturating_sub(writer.active_since),
-            };
-            waited > config.segment_ms.saturating_sub(writer.jitter)
-        };
-        if full || far || old || active.index_is_full(config.segment_index_bytes) {
-            self.roll(writer, config)
-        } else {
-            Ok(Arc::clone(active))
-        }
-    }
-
-    /// Seals the active segment and makes the next. The new file comes first: if it cannot be made
-    /// (a full disk), nothing has changed.
-    fn roll(&self, writer: &mut Writer, config: &TopicConfig) -> Result<Arc<Segment>> {
-        let base = self.end_offset();
-        let segments = self.segments();
-        if let Some(active) = segments.last()
-            && active.base_offset == base
-        {
-            return Ok(Arc::clone(active));
-        }
-        if segments.is_empty() && self.context.storage.list_if_exists(&self.dir)?.is_none() {
-            self.context.storage.create_dir(&self.dir)?;
-            self.context.storage.sync_dir(None)?;
-        }
-        let epoch = Self::current_epoch(writer);
-        let demand = Demand {
-            crc: true,
-            continuous: self.continuous,
-            epoch: self.continuous.then_some(epoch),
-        };
-        let new = Arc::new(Segment::create(
-            &self.context,
-            &self.dir,
-            base,
-            config.index_interval_bytes,
-            demand,
-        )?);
-        self.sync.mark_dir();
-        if writer.epochs.is_empty() {
-            writer.epochs.push(EpochEntry { epoch, start_offset: base });
-            writer.epochs_saved = false;
-        }
-        self.write_epochs(writer);
-        if let Some(active) = segments.last() {
-            active.seal();
-            count(self.context.counters.rolls());
-            self.write_snapshot(writer);
-            // The old segment's bytes are synced by whoever comes first; nobody waits for it.
-            self.sync_later();
-        }
-        writer.first_timestamp = None;
-        writer.active_since = self.context.clock.wall_millis();
-        writer.jitter = self.draw_jitter(config);
-        let mut list = segments.to_vec();
-        list.push(Arc::clone(&new));
-        self.set_segments(list);
-        Ok(new)
-    }
-
-    /// Writes `<end>.snapshot`, the producer state as of the log end, unless it is there.
-    pub(crate) fn write_snapshot(&self, writer: &mut Writer) {
-        let end = self.end_offset();
-        let Some(producers) = &writer.producers else { return };
-        // Kafka never writes one at 0, and an empty directory stays as it is.
-        if writer.snapshot_offset == Some(end) || end == 0 || self.segments().is_empty() {
-            return;
-        }
-        let bytes = producers.encode();
-        let path = FilePath::within(&self.dir, SegmentFile::Snapshot.name(end));
-        if !self.context.write_derived(&path, &bytes) {
-            return;
-        }
-        // Kafka keeps those at segments' bases and the newest; the one before was for its close.
-        if let Some(old) = writer.snapshot_offset.replace(end)
-            && !self.segments().iter().any(|segment| segment.base_offset == old)
-        {
-            let old = FilePath::within(&self.dir, SegmentFile::Snapshot.name(old));
-            let _ = self.context.storage.remove_if_exists(&old);
-        }
-    }
-
-    /// Writes the epochs' file, unless it holds them already.
-    pub(crate) fn write_epochs(&self, writer: &mut Writer) {
-        if !writer.epochs_saved && !writer.epochs.is_empty() {
-            let path = checkpoint::path(Some(&self.dir), LEADER_EPOCHS);
-            let text = checkpoint::format_epochs(&writer.epochs);
-            writer.epochs_saved = self.context.write_derived(&path, text.as_bytes());
-        }
-    }
+/// Whether nothing is to be known of a batch's producer but that this batch is the next one.
+fn continues(before: &BatchHeader, next: &BatchHeader) -> bool {
+    let same = |header: &BatchHeader| {
+        (header.producer_id(), header.producer_epoch(), header.is_transactional())
+    };
+    next.producer_id().is_none()
+        || (same(before) == same(next)
+            && before.last_sequence().map(|last| increment_sequence(last, 1))
+                == next.base_sequence())
 }
 
 /// The producers of a log whose writer is prepared.

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::producers::ProducerStates;
 use crate::metrics::{Counters, count};
 use crate::random::Random;
 use crate::storage::{FilePath, Open, Storage};
@@ -28,11 +29,27 @@ pub(crate) struct LogContext {
     pub(crate) maps: Maps,
     /// Whether sealed segments are read through maps.
     pub(crate) mmap: bool,
+    /// Kafka's `producer.id.expiration.ms`: producers silent for longer are forgotten.
+    pub(crate) producer_expiration_ms: i64,
+    /// The highest producer id met in a log; -1 before the first.
+    pub(crate) highest_producer_id: AtomicI64,
     /// Asks for a sync that nobody waits for.
     pub(crate) attention: Attention,
 }
 
 impl LogContext {
+    /// Producers whose last record is older than this are forgotten.
+    pub(crate) fn producers_expire_before(&self) -> i64 {
+        self.clock.wall_millis().saturating_sub(self.producer_expiration_ms)
+    }
+
+    /// Takes note of the producers of a log that was loaded.
+    pub(crate) fn saw_producers(&self, producers: &ProducerStates) {
+        if let Some(id) = producers.highest_id() {
+            self.highest_producer_id.fetch_max(id, Ordering::AcqRel);
+        }
+    }
+
     /// Writes a file that can be rebuilt: failing costs a rebuild, nothing else. Half a file would
     /// be taken for a whole one by Kafka, so it goes. Says whether it was written.
     pub(crate) fn write_derived(&self, path: &FilePath, bytes: &[u8]) -> bool {

@@ -38,6 +38,8 @@ mod walk;
 
 mod replay;
 
+mod roll;
+
 mod append;
 
 mod read;
@@ -52,7 +54,7 @@ mod open;
 
 mod follow;
 
-pub(crate) use append::{Appended, check_records};
+pub(crate) use append::{Appended, Sealed, check_records};
 pub(crate) use config::TopicConfig;
 pub(crate) use context::LogContext;
 pub(crate) use follow::read_only_error;

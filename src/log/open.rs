@@ -311,8 +311,8 @@ impl Unmanifested<'_> {
         recovery.run()?;
         let Recovery { segments, mut producers, mut epochs, damage, end, .. } = recovery;
         epochs.retain(|entry| entry.start_offset <= end);
-        let now = self.context.clock.wall_millis();
-        producers.expire(now.saturating_sub(super::replay::PRODUCER_EXPIRATION_MS));
+        self.context.saw_producers(&producers);
+        producers.expire(self.context.producers_expire_before());
         for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, end)? {
             self.context
                 .storage

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -85,6 +86,8 @@ pub(crate) struct Writer {
     pub(crate) active_since: i64,
     /// Drawn once per segment from `segment.jitter.ms`.
     pub(crate) jitter: i64,
+    /// When silent producers were last forgotten, on the monotonic clock.
+    pub(crate) producers_checked: Duration,
     /// Records appended since the last sync that `flush.messages` asked for.
     pub(crate) unflushed: i64,
     /// In a log that is followed: the last batch that was taken in.
@@ -164,6 +167,7 @@ impl Log {
                 first_timestamp: None,
                 active_since,
                 jitter: 0,
+                producers_checked: context.clock.monotonic(),
                 unflushed: 0,
                 followed: None,
                 snapshot_offset: opened.snapshot_offset,
@@ -284,7 +288,13 @@ impl Log {
 
     /// Returns when everything below `end` is durable, syncing on this thread if nobody else does.
     pub(crate) fn sync_to(&self, end: i64) -> Result<()> {
-        self.sync.sync_to(end, || self.sync_now())
+        self.sync.sync_to(end, None, || self.sync_now()).map(|_| ())
+    }
+
+    /// The same, waiting for a sync of another thread no longer than `patience`. Says whether
+    /// everything below `end` is durable.
+    pub(crate) fn sync_within(&self, end: i64, patience: Option<Duration>) -> Result<bool> {
+        self.sync.sync_to(end, patience, || self.sync_now())
     }
 
     /// After a failed append: if it stopped the log, those who wait for a sync are told. Runs user

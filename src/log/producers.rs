@@ -88,6 +88,11 @@ impl ProducerStates {
         self.first_open_offset().unwrap_or(txn.marker_offset + 1)
     }
 
+    /// The highest id of a producer.
+    pub(crate) fn highest_id(&self) -> Option<i64> {
+        self.entries.last_key_value().map(|(id, _)| *id)
+    }
+
     /// Checks a client's batch against what is known of its producer.
     pub(crate) fn check(&self, header: &BatchHeader) -> Result<Verdict> {
         let (Some(id), Some(epoch), Some(first)) =

@@ -13,8 +13,6 @@ use crate::error::{Error, Result};
 use crate::record::{ControlRecord, RecordBatch};
 use crate::storage::{FileName, FilePath, Storage};
 
-/// Producers silent for longer than this are forgotten (`producer.id.expiration.ms`).
-pub(crate) const PRODUCER_EXPIRATION_MS: i64 = 86_400_000;
 /// A snapshot holds 46 bytes a producer; this is a million and a half of them.
 const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -90,8 +88,8 @@ impl Log {
     /// Producer state at the log end, without those that have expired.
     pub(crate) fn load_producers(&self) -> Result<ProducerStates> {
         let mut producers = self.producers_at(self.end_offset())?;
-        let now = self.context.clock.wall_millis();
-        producers.expire(now.saturating_sub(PRODUCER_EXPIRATION_MS));
+        self.context.saw_producers(&producers);
+        producers.expire(self.context.producers_expire_before());
         Ok(producers)
     }
 

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -89,9 +90,15 @@ impl GroupSync {
         self.dir_dirty.swap(false, Ordering::AcqRel)
     }
 
-    /// Returns when everything below `end` is durable. `sync` makes durable what is in the log when
-    /// it is called and answers up to which offset. It runs without any lock of this type.
-    pub(crate) fn sync_to(&self, end: i64, sync: impl Fn() -> Result<i64>) -> Result<()> {
+    /// Returns when everything below `end` is durable, or when another thread's sync has taken
+    /// longer than `patience` (`false`). `sync` makes durable what is in the log when it is called
+    /// and answers up to which offset. It runs without any lock of this type.
+    pub(crate) fn sync_to(
+        &self,
+        end: i64,
+        patience: Option<Duration>,
+        sync: impl Fn() -> Result<i64>,
+    ) -> Result<bool> {
         loop {
             {
                 let mut state = self.state.lock();
@@ -100,12 +107,19 @@ impl GroupSync {
                         return Err(error.clone());
                     }
                     if self.recovery_point() >= end {
-                        return Ok(());
+                        return Ok(true);
                     }
                     if !state.running {
                         break;
                     }
-                    self.finished.wait(&mut state);
+                    match patience {
+                        None => self.finished.wait(&mut state),
+                        Some(patience) => {
+                            if self.finished.wait_for(&mut state, patience).timed_out() {
+                                return Ok(false);
+                            }
+                        }
+                    }
                 }
                 state.running = true;
             }
@@ -178,10 +192,10 @@ mod tests {
         let (early, late) = (Arc::new(Told::default()), Arc::new(Told::default()));
         sync.join(5, Arc::clone(&early) as _);
         sync.join(9, Arc::clone(&late) as _);
-        assert!(sync.sync_to(3, || Ok(5)).is_ok());
+        assert!(sync.sync_to(3, None, || Ok(5)).is_ok());
         assert_eq!(early.0.lock().len(), 1);
         assert!(late.0.lock().is_empty(), "written after the sync began");
-        assert!(sync.sync_to(9, || Ok(9)).is_ok());
+        assert!(sync.sync_to(9, None, || Ok(9)).is_ok());
         assert_eq!(late.0.lock().len(), 1);
     }
 
@@ -195,11 +209,31 @@ mod tests {
             calls.fetch_add(1, Ordering::SeqCst);
             Err(Error::new(ErrorKind::Io, "disk gone"))
         };
-        assert!(sync.sync_to(1, fails).is_err());
-        assert!(sync.sync_to(1, fails).is_err());
+        assert!(sync.sync_to(1, None, fails).is_err());
+        assert!(sync.sync_to(1, None, fails).is_err());
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         assert!(waiter.0.lock().first().unwrap().is_err());
         assert_eq!(sync.recovery_point(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_longer_for_anothers_sync_than_they_have_patience() {
+        let sync = GroupSync::new(0);
+        let (began, go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sync.sync_to(5, None, || {
+                    began.wait();
+                    go.wait();
+                    Ok(5)
+                })
+            });
+            began.wait();
+            let patience = Some(Duration::from_millis(1));
+            assert!(!sync.sync_to(5, patience, || Ok(9)).unwrap());
+            go.wait();
+        });
+        assert_eq!(sync.recovery_point(), 5);
     }
 
     #[test]
@@ -212,7 +246,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..100 {
                         let mine = end.fetch_add(1, Ordering::SeqCst) + 1;
-                        sync.sync_to(mine, || {
+                        sync.sync_to(mine, None, || {
                             calls.fetch_add(1, Ordering::SeqCst);
                             let upto = end.load(Ordering::SeqCst);
                             std::thread::yield_now();

@@ -6,12 +6,13 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::queue::{PartitionQueue, Run};
-use super::record::RecordMetadata;
-use super::slot::{BatchSlot, Ticket};
+use super::accumulator::Run;
+use super::drive::{Until, drive};
+use super::metadata::RecordMetadata;
+use super::queue::PartitionQueue;
+use super::slot::{BatchSlot, Ticket, run};
 use crate::error::{Error, ErrorCode, Result};
 use crate::time::{Clock, Idle};
-use crate::wait::Waiter;
 
 /// The outcome of one sent record: wait for it, await it, have it called back, or say that you do
 /// not care. Dropping it changes nothing about the record. It does not keep the broker open.
@@ -22,36 +23,36 @@ pub struct Delivery(State);
 #[derive(Debug)]
 enum State {
     Ready(Option<Result<RecordMetadata>>),
-    Pending(Pending),
+    Pending(Pending, Ticket),
 }
 
-pub(crate) struct Pending {
-    pub(crate) slot: Arc<BatchSlot>,
-    pub(crate) ticket: Ticket,
+/// A batch that is on its way.
+pub(super) struct Pending {
+    pub(super) slot: Arc<BatchSlot>,
     /// Gone when the producer is; its batches have been run by then.
-    pub(crate) queue: Weak<PartitionQueue>,
-    pub(crate) clock: Clock,
+    pub(super) queue: Weak<PartitionQueue>,
+    pub(super) clock: Clock,
     /// Whether a thread of the broker runs what nobody waits for.
-    pub(crate) threads: bool,
+    pub(super) threads: bool,
 }
 
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} record {}", self.slot, self.ticket.index)
+        write!(f, "{:?}", self.slot)
     }
 }
 
 impl Delivery {
-    pub(crate) fn ready(outcome: Result<RecordMetadata>) -> Self {
+    pub(super) fn ready(outcome: Result<RecordMetadata>) -> Self {
         Self(State::Ready(Some(outcome)))
     }
 
-    pub(crate) fn pending(pending: Pending) -> Self {
-        Self(State::Pending(pending))
+    pub(super) fn pending(pending: Pending, ticket: Ticket) -> Self {
+        Self(State::Pending(pending, ticket))
     }
 
-    /// Blocks until the record's batch is delivered. If the batch is due and nobody runs it, this
-    /// thread does; `linger` is not cut short.
+    /// Blocks until the record's batch is delivered, at most for `delivery.timeout.ms`. If the
+    /// batch is due and nobody runs it, this thread does; `linger` is not cut short.
     ///
     /// # Errors
     ///
@@ -67,10 +68,10 @@ impl Delivery {
     pub fn wait(self) -> Result<RecordMetadata> {
         match self.0 {
             State::Ready(outcome) => outcome.unwrap_or_else(|| Err(taken())),
-            State::Pending(pending) => match pending.wait_until(None) {
-                Some(answer) => answer,
-                None => Err(timed_out()),
-            },
+            State::Pending(pending, ticket) => {
+                pending.wait_until(None);
+                pending.slot.answer(ticket).unwrap_or_else(|| Err(timed_out()))
+            }
         }
     }
 
@@ -83,9 +84,9 @@ impl Delivery {
     pub fn wait_timeout(self, timeout: Duration) -> Result<RecordMetadata> {
         match self.0 {
             State::Ready(outcome) => outcome.unwrap_or_else(|| Err(taken())),
-            State::Pending(pending) => {
-                let deadline = pending.clock.deadline(timeout);
-                pending.wait_until(deadline).unwrap_or_else(|| Err(timed_out()))
+            State::Pending(pending, ticket) => {
+                pending.wait_until(pending.clock.deadline(timeout));
+                pending.slot.answer(ticket).unwrap_or_else(|| Err(timed_out()))
             }
         }
     }
@@ -94,7 +95,7 @@ impl Delivery {
     pub fn try_get(&mut self) -> Option<Result<RecordMetadata>> {
         match &mut self.0 {
             State::Ready(outcome) => outcome.clone(),
-            State::Pending(pending) => pending.slot.answer(pending.ticket),
+            State::Pending(pending, ticket) => pending.slot.answer(*ticket),
         }
     }
 
@@ -104,56 +105,49 @@ impl Delivery {
     /// Has `callback` called with the outcome: on the thread that completes the batch, in the order
     /// of the partition's records, with no lock held, so that it may send and wait; at once if the
     /// record is delivered already. A panic in it hurts nobody else.
+    /// [`Producer::flush`](crate::Producer::flush) and [`close`](crate::Producer::close) return
+    /// after it.
     pub fn on_complete(self, callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static) {
         match self.0 {
-            State::Ready(outcome) => callback(outcome.unwrap_or_else(|| Err(taken()))),
-            State::Pending(pending) => {
-                pending.slot.add_callback(pending.ticket, Box::new(callback));
-                // The slot may have been decided in between, with its callbacks run.
-                if let Some(queue) = pending.queue.upgrade() {
-                    queue.deliver();
-                }
+            State::Ready(outcome) => run(callback, outcome.unwrap_or_else(|| Err(taken()))),
+            State::Pending(pending, ticket) => {
+                pending.slot.add_callback(ticket, Box::new(callback));
+                pending.deliver();
             }
         }
     }
 }
 
 impl Pending {
-    /// Works and waits until the slot is decided; `None` at the deadline.
-    fn wait_until(&self, deadline: Option<Duration>) -> Option<Result<RecordMetadata>> {
-        let mut waiter: Option<Arc<Waiter>> = None;
-        loop {
-            if let Some(answer) = self.slot.answer(self.ticket) {
-                return Some(answer);
-            }
-            let queue = self.queue.upgrade();
-            if let Some(queue) = &queue
-                && let Some(end) = queue.run(Run::Due)
-            {
-                // A failure decides the slots it concerns.
-                let _ = queue.log.sync_to(end);
-            }
-            if let Some((log, end)) = self.slot.wanted_sync() {
-                // Another thread may have synced and not told us yet: it will wake us.
-                let _ = log.sync_to(end);
-            }
-            if let Some(answer) = self.slot.answer(self.ticket) {
-                return Some(answer);
-            }
-            if deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline) {
-                return None;
-            }
-            let Some(known) = &waiter else {
-                // Look once more after registering, then park.
-                let new = Waiter::new();
-                self.slot.add_waiter(&new);
-                waiter = Some(new);
-                continue;
-            };
-            let due = queue.and_then(|queue| queue.next_due());
-            let until = [due, deadline].into_iter().flatten().min();
-            known.park(&self.clock, until);
+    /// Works and waits until the slot is decided or the deadline has passed.
+    pub(super) fn wait_until(&self, deadline: Option<Duration>) {
+        drive(&self.slot, &self.queue, Run::Due, Until::Decided, &self.clock, deadline);
+    }
+
+    /// Runs callbacks that came too late for who ran the others.
+    pub(super) fn deliver(&self) {
+        if let Some(queue) = self.queue.upgrade() {
+            queue.accumulator.deliver();
         }
+    }
+
+    /// What polling a future does. With threads it leaves its waker and the sender thread runs the
+    /// batch; without, it does what the blocking call would do. Says whether the slot is decided.
+    pub(super) fn poll(&self, context: &Context<'_>) -> bool {
+        if self.slot.is_decided() {
+            return true;
+        }
+        let parks = match self.clock.idle() {
+            Idle::Sleep => self.threads,
+            #[cfg(feature = "testing")]
+            Idle::Advance(_) => false,
+            #[cfg(feature = "testing")]
+            Idle::Parked(_) => true,
+        };
+        if !parks {
+            self.wait_until(None);
+        }
+        !self.slot.add_waker(context.waker())
     }
 }
 
@@ -166,34 +160,20 @@ impl Future for Delivery {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(outcome) => Poll::Ready(outcome.take().unwrap_or_else(|| Err(taken()))),
-            State::Pending(pending) => {
-                if let Some(answer) = pending.slot.answer(pending.ticket) {
-                    return Poll::Ready(answer);
-                }
-                let parks = match pending.clock.idle() {
-                    Idle::Sleep => pending.threads,
-                    #[cfg(feature = "testing")]
-                    Idle::Advance(_) => false,
-                    #[cfg(feature = "testing")]
-                    Idle::Parked(_) => true,
-                };
-                if !parks && let Some(answer) = pending.wait_until(None) {
-                    return Poll::Ready(answer);
-                }
-                if pending.slot.add_waker(context.waker()) {
+            State::Pending(pending, ticket) => {
+                if !pending.poll(context) {
                     return Poll::Pending;
                 }
-                let answer = pending.slot.answer(pending.ticket);
-                Poll::Ready(answer.unwrap_or_else(|| Err(taken())))
+                Poll::Ready(pending.slot.answer(*ticket).unwrap_or_else(|| Err(taken())))
             }
         }
     }
 }
 
-fn timed_out() -> Error {
+pub(super) fn timed_out() -> Error {
     Error::kafka(ErrorCode::RequestTimedOut, "the delivery is not complete yet")
 }
 
-fn taken() -> Error {
+pub(super) fn taken() -> Error {
     Error::new(crate::error::ErrorKind::IllegalState, "the delivery was polled after completion")
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{ProducerBuilder, ProducerConfig};
+use super::batch_delivery::BatchDelivery;
+use super::builder::ProducerBuilder;
+use super::config::ProducerConfig;
 use super::delivery::Delivery;
 use super::inner::Inner;
 use super::record::ProducerRecord;
 use crate::broker::Handle;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Sends records. Cheap to clone, shared between threads; clones share their batches.
 ///
@@ -45,6 +47,28 @@ impl Drop for Last {
     }
 }
 
+/// A record that [`try_send`](Producer::try_send) did not take, and why.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TrySendError<'a> {
+    /// The record, as it was given.
+    pub record: ProducerRecord<'a>,
+    /// `QueueFull`, or `Closed`.
+    pub error: Error,
+}
+
+impl std::fmt::Display for TrySendError<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for TrySendError<'_> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
 impl ProducerBuilder {
     /// Makes the producer.
     ///
@@ -52,15 +76,7 @@ impl ProducerBuilder {
     ///
     /// `INVALID_CONFIG` naming the key; `ReadOnly` on a read-only broker; `Closed`.
     pub fn build(self) -> Result<Producer> {
-        let mut config = self.config;
-        for (key, value) in &self.keys {
-            config.set(key, value)?;
-        }
-        if !config.compression.is_available() {
-            let reason = "this build has no such codec; enable the crate's feature";
-            let name = config.compression.name();
-            return Err(Error::invalid_config("compression.type", name, reason));
-        }
+        let config = self.checked()?;
         Producer::new(self.broker.handle().clone(), config)
     }
 }
@@ -74,20 +90,109 @@ impl Producer {
     }
 
     /// Sends a record: encodes it into the open batch of its partition. If that fills the batch,
-    /// this thread writes it. Every error, early or late, comes through the delivery.
+    /// this thread writes it, unless another one is writing batches of that partition. Every
+    /// error, early or late, comes through the delivery.
     ///
-    /// An unknown topic is made with the broker's default settings if `auto.create.topics.enable`
-    /// allows it. Errors: `UNKNOWN_TOPIC_OR_PARTITION`; `MESSAGE_TOO_LARGE` for a record over
-    /// `max.request.size` or a batch over the topic's `max.message.bytes`; `INVALID_TIMESTAMP`;
-    /// `INVALID_RECORD` for a record without a key to a compacted topic;
-    /// `NOT_ENOUGH_REPLICAS` with `acks=all` where `min.insync.replicas` is above one; `Closed`;
-    /// those of [`Partition::append`](crate::Partition::append).
+    /// Blocks at most for `max.block.ms`: while `buffer.memory` is full, and while the topic does
+    /// not exist. An unknown topic is made with the broker's default settings if
+    /// `auto.create.topics.enable` allows it.
+    ///
+    /// Errors: `MESSAGE_TOO_LARGE` for a record over `max.request.size` or `buffer.memory`, or
+    /// alone in a batch over the topic's `max.message.bytes`; `UNKNOWN_TOPIC_OR_PARTITION` when the
+    /// topic did not appear, or has no partition of the number that the record names;
+    /// `REQUEST_TIMED_OUT` when the record was not delivered within `delivery.timeout.ms`;
+    /// `QueueFull` when no memory came free; `INVALID_TIMESTAMP`; `INVALID_RECORD` for a record
+    /// without a key to a compacted topic; `NOT_ENOUGH_REPLICAS` with `acks=all` where
+    /// `min.insync.replicas` is above one; `INVALID_TOPIC_EXCEPTION`; `UserCode` when a partitioner
+    /// failed; `Closed`; those of [`Partition::append`](crate::Partition::append). A record that
+    /// the topic refuses takes those of its batch with it.
     pub fn send(&self, record: ProducerRecord<'_>) -> Delivery {
-        self.0.inner.send(&record)
+        self.refused_or(self.send_intercepted(record, true))
+    }
+
+    /// The same without blocking for memory or a topic: a record that cannot be taken now comes
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// With the record: `QueueFull` when `buffer.memory` is full, `Closed`. All others come through
+    /// the delivery; a topic that does not exist and may not be made is
+    /// `UNKNOWN_TOPIC_OR_PARTITION`.
+    ///
+    /// ```
+    /// use logreel::{Broker, ProducerRecord, TrySendError};
+    /// # use std::time::Duration;
+    /// let producer = Broker::in_memory().producer().build()?;
+    /// match producer.try_send(ProducerRecord::to("t").value("v")) {
+    ///     Ok(delivery) => delivery.forget(),
+    ///     Err(TrySendError { record, .. }) => {
+    ///         producer.flush(Duration::from_secs(1))?;
+    ///         producer.send(record).wait()?;
+    ///     }
+    /// }
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    #[allow(clippy::result_large_err, reason = "the record is what comes back")]
+    pub fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
+        let given_back =
+            |error: &Error| matches!(error.kind(), ErrorKind::QueueFull | ErrorKind::Closed);
+        let interceptors = &self.0.inner.config().interceptors;
+        let sent = if interceptors.is_empty() {
+            self.0.inner.send(&record, false)
+        } else {
+            self.send_intercepted(record.clone(), false)
+        };
+        match sent {
+            Err(error) if given_back(&error) => Err(TrySendError { record, error }),
+            sent => Ok(self.refused_or(sent)),
+        }
+    }
+
+    fn send_intercepted(&self, record: ProducerRecord<'_>, may_block: bool) -> Result<Delivery> {
+        let interceptors = &self.0.inner.config().interceptors;
+        self.0.inner.send(&interceptors.on_send(record), may_block)
+    }
+
+    /// An error that came early is told as one that came late.
+    fn refused_or(&self, sent: Result<Delivery>) -> Delivery {
+        sent.unwrap_or_else(|error| {
+            let refused = Err(error);
+            self.0.inner.config().interceptors.on_acknowledgement(&refused);
+            Delivery::ready(refused)
+        })
+    }
+
+    /// Sends many records with one call: those for one partition go out as one batch of their own,
+    /// in their order, behind what was sent before, and are written together or not at all. Does
+    /// not linger. Blocks like [`send`](Self::send).
+    ///
+    /// A record that is refused by itself (too large, no such topic) fails alone; one that the
+    /// topic refuses fails those for its partition. A batch over the topic's `max.message.bytes` is
+    /// split, and its parts are written or not each by itself.
+    ///
+    /// ```
+    /// use logreel::{Broker, ProducerRecord};
+    /// let producer = Broker::in_memory().producer().build()?;
+    /// let placed = producer
+    ///     .send_batch((0..100).map(|i| ProducerRecord::to("t").value(i.to_string())))
+    ///     .wait()?;
+    /// assert_eq!(placed[99].offset(), Some(99));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    pub fn send_batch<'a>(
+        &self,
+        records: impl IntoIterator<Item = ProducerRecord<'a>>,
+    ) -> BatchDelivery {
+        let interceptors = &self.0.inner.config().interceptors;
+        let records: Vec<ProducerRecord<'a>> =
+            records.into_iter().map(|record| interceptors.on_send(record)).collect();
+        self.0.inner.send_batch(&records)
     }
 
     /// Writes all batches, lingering or not, and blocks until everything sent before the call is
-    /// delivered or has failed; failures are told by the deliveries.
+    /// delivered or has failed, and its callbacks have run; failures are told by the deliveries.
+    /// Records that are sent meanwhile are not waited for. Inside a callback it does not wait for
+    /// callbacks.
     ///
     /// # Errors
     ///
@@ -96,14 +201,20 @@ impl Producer {
         self.0.inner.flush(timeout)
     }
 
-    /// Takes no more records from any clone, and flushes.
+    /// Bytes of `buffer.memory` that are free.
+    #[must_use]
+    pub fn buffer_available(&self) -> usize {
+        self.0.inner.free_memory()
+    }
+
+    /// Takes no more records from any clone, and flushes. What is not delivered after `timeout`
+    /// fails with `Closed`.
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush).
+    /// `REQUEST_TIMED_OUT` when not everything was delivered in time.
     pub fn close(self, timeout: Duration) -> Result<()> {
-        self.0.inner.finish(true);
-        self.0.inner.flush(timeout)
+        self.0.inner.close(timeout)
     }
 }
 

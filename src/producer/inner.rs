@@ -1,278 +1,374 @@
-//! What the clones of one producer share.
+//! What the clones of one producer share: from a record to its batch.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::RwLock;
-
+use super::accumulator::{Added, Place, Run};
+use super::client::Client;
 use super::config::{Acks, ProducerConfig};
 use super::delivery::{Delivery, Pending};
-use super::partitioner::{Sticky, partition_of_key};
-use super::queue::{PartitionQueue, Run};
-use super::record::{ProducerRecord, RecordMetadata};
-use super::slot::BatchSlot;
+use super::drive::{Until, drive};
+use super::limit::BlockLimit;
+use super::memory::Reservation;
+use super::metadata::RecordMetadata;
+use super::murmur::partition_of_key;
+use super::partitioner::TopicPartitions;
+use super::queue::PartitionQueue;
+use super::record::ProducerRecord;
+use super::slot::{BatchSlot, Ticket, in_callback};
+use super::sticky::Choice;
+use super::topics::{TopicQueues, Topics};
 use crate::broker::{Duty, Shared};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::log::names;
 use crate::record::BatchBuilder;
-use crate::types::TopicId;
 use crate::wait::Waiter;
 
-/// A topic as this producer knows it.
-struct TopicQueues {
-    id: TopicId,
-    partitions: Vec<Arc<PartitionQueue>>,
-    sticky: Sticky,
+/// A producer.
+pub(super) struct Inner {
+    pub(super) client: Arc<Client>,
+    topics: Topics,
 }
 
-/// A producer.
-pub(crate) struct Inner {
-    /// No handle: the background thread holds a producer for a moment, and must not be the one that
-    /// keeps the broker open.
-    broker: Arc<Shared>,
-    config: ProducerConfig,
-    /// Leaf lock, held for a look.
-    topics: RwLock<BTreeMap<Arc<str>, Arc<TopicQueues>>>,
-    /// The broker's topics when `topics` was last checked against them.
-    seen_version: AtomicU64,
-    closed: AtomicBool,
+/// A record that passed the checks, with what they found.
+pub(super) struct Checked {
+    pub(super) queue: Arc<PartitionQueue>,
+    /// The topic whose sticky partition this is.
+    pub(super) sticky: Option<Arc<TopicQueues>>,
+    /// An upper bound.
+    pub(super) size: usize,
+    pub(super) timestamp: i64,
 }
 
 impl Inner {
-    pub(crate) fn new(broker: Arc<Shared>, config: ProducerConfig) -> Self {
-        let seen_version = AtomicU64::new(broker.topics_version.load(Ordering::Acquire));
-        Self {
-            broker,
-            config,
-            topics: RwLock::default(),
-            seen_version,
-            closed: AtomicBool::new(false),
-        }
+    pub(super) fn new(broker: Arc<Shared>, config: ProducerConfig) -> Self {
+        let client = Client::new(broker, config);
+        Self { topics: Topics::new(Arc::clone(&client)), client }
     }
 
-    fn clock(&self) -> &crate::time::Clock {
-        &self.broker.context.clock
+    pub(super) fn config(&self) -> &ProducerConfig {
+        &self.client.config
     }
 
-    /// The queues of a topic. Topics that came, grew or were made anew since are looked up again.
-    fn queues(&self, topic: &str) -> Result<Arc<TopicQueues>> {
-        let version = self.broker.topics_version.load(Ordering::Acquire);
-        if self.seen_version.load(Ordering::Acquire) == version
-            && let Some(known) = self.topics.read().get(topic)
-        {
-            return Ok(Arc::clone(known));
-        }
-        let state = self.broker.topic_or_create(topic)?;
-        let logs = state.logs();
-        let mut topics = self.topics.write();
-        let replaced = topics.get(topic).filter(|known| known.id != state.id).cloned();
-        let known = topics.get(topic).filter(|known| known.id == state.id).cloned();
-        let mut partitions = known.as_ref().map_or(Vec::new(), |known| known.partitions.clone());
-        if partitions.len() == logs.len()
-            && let Some(known) = known
-        {
-            // Another topic changed. The version is taken when all that is cached is current.
-            if topics.values().all(|cached| self.is_current(cached)) {
-                self.seen_version.store(version, Ordering::Release);
-            }
-            return Ok(known);
-        }
-        for log in logs.iter().skip(partitions.len()) {
-            let queue = PartitionQueue::new(Arc::clone(log), self.config);
-            if self.closed.load(Ordering::Acquire) {
-                queue.close();
-            }
-            partitions.push(Arc::new(queue));
-        }
-        let new = Arc::new(TopicQueues { id: state.id, partitions, sticky: Sticky::default() });
-        topics.insert(Arc::clone(&state.name), Arc::clone(&new));
-        if topics.values().all(|cached| self.is_current(cached)) {
-            self.seen_version.store(version, Ordering::Release);
-        }
-        drop(topics);
-        // What was sent to a topic that was deleted meanwhile fails now, not never.
-        for queue in replaced.iter().flat_map(|replaced| &replaced.partitions) {
-            self.run(queue, Run::All, true);
-        }
-        Ok(new)
+    pub(super) fn free_memory(&self) -> usize {
+        self.client.memory.free()
     }
 
-    fn is_current(&self, cached: &TopicQueues) -> bool {
-        cached.partitions.first().is_some_and(|queue| {
-            self.broker.topic(queue.log.tp.topic()).is_some_and(|topic| {
-                topic.id == cached.id && topic.logs().len() == cached.partitions.len()
-            })
-        })
-    }
-
-    pub(crate) fn send(&self, record: &ProducerRecord<'_>) -> Delivery {
-        self.try_send(record).unwrap_or_else(|error| Delivery::ready(Err(error)))
-    }
-
-    fn try_send(&self, record: &ProducerRecord<'_>) -> Result<Delivery> {
-        if self.closed.load(Ordering::Acquire) {
+    fn check_open(&self) -> Result<()> {
+        if self.topics.is_closed() {
             return Err(Error::closed("producer"));
         }
-        self.broker.check_open()?;
-        let topic = &*record.topic;
-        if names::is_internal(topic) {
+        self.client.broker.check_open()
+    }
+
+    /// Sends a record. An error is one that came before the record was taken.
+    pub(super) fn send(&self, record: &ProducerRecord<'_>, may_block: bool) -> Result<Delivery> {
+        let mut limit = self.block_limit(may_block);
+        let checked = self.check(record, &mut limit)?;
+        let mut reservation = None;
+        let place = loop {
+            let Checked { queue, size, timestamp, .. } = &checked;
+            let material = queue.material();
+            let reserved = reservation.take();
+            match queue.accumulator.add(record, *timestamp, *size, reserved, &material)? {
+                Added::To(place) => break place,
+                Added::NeedsMemory(size) => reservation = Some(self.reserve(size, &mut limit)?),
+            }
+        };
+        let Checked { queue, sticky, size, timestamp } = checked;
+        if let Some(topic) = sticky {
+            let (partition, is_open) = (queue.log.tp.partition(), !place.closes_batch);
+            topic.sticky.sent(partition, size, self.config().batch_size, is_open);
+        }
+        let Place { slot, ticket, filled, first, .. } = place;
+        self.intercept(&slot, ticket);
+        self.run_after_add(&queue, filled, first);
+        if self.config().acks == Acks::None {
+            let metadata =
+                RecordMetadata { topic_partition: queue.log.tp.clone(), offset: None, timestamp };
+            let result = Ok(metadata);
+            self.config().interceptors.on_acknowledgement(&result);
+            return Ok(Delivery::ready(result));
+        }
+        Ok(Delivery::pending(self.pending(slot, &queue), ticket))
+    }
+
+    /// Has the interceptors see a result before the callbacks do. With `acks=0` there is none to
+    /// come.
+    pub(super) fn intercept(&self, slot: &BatchSlot, ticket: Ticket) {
+        if !self.config().interceptors.is_empty() && self.config().acks != Acks::None {
+            let interceptors = self.config().interceptors.clone();
+            let acknowledge = move |result| interceptors.on_acknowledgement(&result);
+            slot.add_callback(ticket, Box::new(acknowledge));
+        }
+    }
+
+    /// Who adds a record runs the batch it filled, and has the thread run one that it opened.
+    pub(super) fn run_after_add(&self, queue: &Arc<PartitionQueue>, filled: bool, first: bool) {
+        let threads = self.client.broker.config.has_threads();
+        if !threads && self.config().linger.is_zero() {
+            self.run(queue, Run::All, true);
+        } else if filled {
+            // Not if another thread is at it: batches fill while others are being written.
+            if let Some(end) = queue.run(Run::Full, Some(Duration::ZERO)) {
+                self.sync(queue, end, !threads);
+            }
+        }
+        if first && threads {
+            // Without the thread the batch is run by who waits, flushes or closes.
+            let _ = self.client.broker.wake_background();
+        }
+    }
+
+    pub(super) fn pending(&self, slot: Arc<BatchSlot>, queue: &Arc<PartitionQueue>) -> Pending {
+        Pending {
+            slot,
+            queue: Arc::downgrade(queue),
+            clock: self.client.clock().clone(),
+            threads: self.client.broker.config.has_threads(),
+        }
+    }
+
+    pub(super) fn block_limit(&self, may_block: bool) -> BlockLimit {
+        let max = if may_block { self.config().max_block } else { Duration::ZERO };
+        BlockLimit::new(self.client.clock().clone(), max)
+    }
+
+    /// Everything that can be wrong with a record before it is added to a batch.
+    pub(super) fn check(
+        &self,
+        record: &ProducerRecord<'_>,
+        limit: &mut BlockLimit,
+    ) -> Result<Checked> {
+        self.check_open()?;
+        if names::is_internal(&record.topic) {
             return Err(Error::kafka(
                 ErrorCode::InvalidTopic,
-                format!("topic {topic} belongs to the coordinators"),
+                format!("topic {} belongs to the coordinators", record.topic),
             ));
         }
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let size = BatchBuilder::record_size_max(key, value, &record.headers);
-        if size > self.config.max_request_size {
+        let limits = [
+            ("max.request.size", self.config().max_request_size),
+            ("buffer.memory", self.config().buffer_memory),
+        ];
+        if let Some((key, max)) = limits.into_iter().find(|(_, max)| size > *max) {
             return Err(Error::kafka(
                 ErrorCode::MessageTooLarge,
-                format!(
-                    "a record of up to {size} bytes is over max.request.size = {}",
-                    self.config.max_request_size
-                ),
+                format!("a record of up to {size} bytes is over {key} = {max}"),
             ));
         }
-        let timestamp = record.timestamp.unwrap_or_else(|| self.clock().wall_millis());
+        let timestamp = record.timestamp.unwrap_or_else(|| self.client.clock().wall_millis());
         if timestamp < 0 {
             return Err(Error::kafka(
                 ErrorCode::InvalidTimestamp,
                 format!("timestamp {timestamp} is negative"),
             ));
         }
-        let queues = self.queues(topic)?;
-        let queue = self.choose(record, &queues, size)?;
-        let added = queue.add(record, timestamp)?;
-        let threads = self.broker.config.has_threads();
-        let lingers = !self.config.linger.is_zero();
-        if !threads && !lingers {
-            self.run(queue, Run::All, true);
-        } else if added.filled {
-            self.run(queue, Run::Full, !threads);
-        }
-        if added.first && threads {
-            // Without the thread the batch is run by who waits, flushes or closes.
-            let _ = self.broker.wake_background();
-        }
-        if self.config.acks == Acks::None {
-            let topic_partition = queue.log.tp.clone();
-            return Ok(Delivery::ready(Ok(RecordMetadata {
-                topic_partition,
-                offset: None,
-                timestamp,
-            })));
-        }
-        Ok(Delivery::pending(Pending {
-            slot: added.slot,
-            ticket: added.ticket,
-            queue: Arc::downgrade(queue),
-            clock: self.clock().clone(),
-            threads,
-        }))
+        let topic = self.topic(&record.topic, limit)?;
+        let chosen = self.choose(record, &topic)?;
+        let partition = chosen.unwrap_or_else(|| self.stick(&topic));
+        let Some(queue) = topic.queue(partition).cloned() else {
+            return Err(no_partition(&record.topic, partition, topic.count()));
+        };
+        let sticky = chosen.is_none().then_some(topic);
+        Ok(Checked { queue, sticky, size, timestamp })
     }
 
-    fn choose<'a>(
-        &self,
-        record: &ProducerRecord<'_>,
-        topic: &'a TopicQueues,
-        size: usize,
-    ) -> Result<&'a Arc<PartitionQueue>> {
-        let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-        let random = &self.broker.context.random;
-        let chosen = match (record.partition, record.key.as_deref()) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) => partition_of_key(key, count),
-            (None, None) => topic.sticky.next(size, self.config.batch_size, count, random),
+    /// A topic, once it exists.
+    fn topic(&self, name: &str, limit: &mut BlockLimit) -> Result<Arc<TopicQueues>> {
+        let look = || -> Result<Arc<TopicQueues>> {
+            let found = self.topics.find(name)?;
+            // What was sent to a topic that was deleted meanwhile fails now, not never.
+            for queue in found.replaced.iter().flat_map(|topic| &topic.partitions) {
+                self.run(queue, Run::Last, true);
+            }
+            Ok(found.topic)
         };
-        let queue = usize::try_from(chosen).ok().and_then(|index| topic.partitions.get(index));
-        queue.ok_or_else(|| {
-            Error::kafka(
-                ErrorCode::UnknownTopicOrPartition,
-                format!("topic {} has {count} partitions, none is {chosen}", record.topic),
-            )
-        })
+        let is_missing = |error: &Error| error.code() == Some(ErrorCode::UnknownTopicOrPartition);
+        let first = look();
+        if limit.never_blocks() || !first.as_ref().is_err_and(is_missing) {
+            return first;
+        }
+        // It may come: another part of the program may be about to make it.
+        let waiter = Waiter::new();
+        self.client.broker.topics_changed.add(&waiter);
+        let outcome = loop {
+            match look() {
+                Err(error) if is_missing(&error) => {
+                    if let Err(closed) = self.check_open() {
+                        break Err(closed);
+                    }
+                    if limit.is_over() {
+                        break Err(Error::kafka(
+                            ErrorCode::UnknownTopicOrPartition,
+                            format!(
+                                "topic {name} did not appear in {} (max.block.ms)",
+                                limit.text()
+                            ),
+                        ));
+                    }
+                    waiter.park(self.client.clock(), limit.deadline());
+                }
+                found => break found,
+            }
+        };
+        self.client.broker.topics_changed.remove(&waiter);
+        outcome
+    }
+
+    /// The partition that the record, the user's partitioner or the key asks for, if any does.
+    fn choose(&self, record: &ProducerRecord<'_>, topic: &TopicQueues) -> Result<Option<i32>> {
+        if record.partition.is_some() {
+            return Ok(record.partition);
+        }
+        if let Some(partitioner) = &self.config().partitioner {
+            let is_available =
+                |p: i32| topic.queue(p).is_some_and(|queue| queue.log.halt().is_none());
+            let partitions = TopicPartitions::new(topic.count(), &is_available);
+            return partitioner.choose(record, &partitions).map(Some);
+        }
+        let key = record.key.as_deref().filter(|_| !self.config().partitioner_ignore_keys);
+        Ok(key.map(|key| partition_of_key(key, topic.count())))
+    }
+
+    /// The partition that records without a key go to for now.
+    fn stick(&self, topic: &TopicQueues) -> i32 {
+        let backlogs = || -> Vec<Option<usize>> {
+            let backlog = |queue: &Arc<PartitionQueue>| {
+                let takes = queue.log.halt().is_none();
+                takes.then(|| queue.accumulator.backlog())
+            };
+            topic.partitions.iter().map(backlog).collect()
+        };
+        let random = &self.client.broker.context.random;
+        let choice = Choice { backlogs: &backlogs, adaptive: self.config().adaptive, random };
+        topic.sticky.partition(topic.count(), &choice)
+    }
+
+    /// Waits for memory, up to `max.block.ms`. This thread does what frees it.
+    pub(super) fn reserve(&self, size: usize, limit: &mut BlockLimit) -> Result<Reservation> {
+        let memory = &self.client.memory;
+        let full = || {
+            let total = memory.total();
+            Error::new(ErrorKind::QueueFull, format!("buffer.memory = {total} is in use"))
+        };
+        if limit.never_blocks() {
+            return memory.try_reserve(size).ok_or_else(full);
+        }
+        let place = memory.queue();
+        loop {
+            self.run_all(Run::All);
+            if let Some(reservation) = place.try_reserve(size) {
+                return Ok(reservation);
+            }
+            self.check_open()?;
+            if limit.is_over() {
+                let what = format!("nothing came free within {} (max.block.ms)", limit.text());
+                return Err(full().because(what));
+            }
+            let until = [self.next_due(), limit.deadline()].into_iter().flatten().min();
+            place.waiter.park(self.client.clock(), until);
+        }
     }
 
     /// Runs batches of one partition, and their sync here or by the sender thread.
     fn run(&self, queue: &Arc<PartitionQueue>, which: Run, sync_here: bool) {
-        if let Some(end) = queue.run(which) {
-            if sync_here {
-                // A failure is told by the deliveries it fails.
-                let _ = queue.log.sync_to(end);
-            } else {
-                queue.log.sync_later();
-            }
+        if let Some(end) = queue.run(which, None) {
+            self.sync(queue, end, sync_here);
         }
     }
 
-    fn all_queues(&self) -> Vec<Arc<PartitionQueue>> {
-        let topics = self.topics.read();
-        topics.values().flat_map(|topic| topic.partitions.iter().cloned()).collect()
+    fn sync(&self, queue: &Arc<PartitionQueue>, end: i64, here: bool) {
+        if here {
+            // A failure is told by the deliveries it fails.
+            let _ = queue.log.sync_to(end);
+        } else {
+            queue.log.sync_later();
+        }
     }
 
-    /// Runs everything and waits until all that was sent before is decided.
-    pub(crate) fn flush(&self, timeout: Duration) -> Result<()> {
-        let deadline = self.clock().deadline(timeout);
-        let queues = self.all_queues();
-        let sent: Vec<Arc<BatchSlot>> = queues.iter().flat_map(|queue| queue.undecided()).collect();
-        self.run_all(&queues);
-        for slot in sent {
-            self.await_slot(&slot, deadline)?;
+    fn run_all(&self, which: Run) {
+        for queue in self.topics.all_queues() {
+            self.run(&queue, which, true);
+        }
+    }
+
+    /// Runs everything and waits until all that was sent before is decided and called back.
+    pub(super) fn flush(&self, timeout: Duration) -> Result<()> {
+        let deadline = self.client.clock().deadline(timeout);
+        // A callback that waited for callbacks would wait for itself.
+        let until = if in_callback() { Until::Decided } else { Until::Delivered };
+        let queues = self.topics.all_queues();
+        let sent: Vec<_> = queues.iter().map(|queue| queue.accumulator.outstanding()).collect();
+        self.run_all(Run::All);
+        for (queue, slots) in queues.iter().zip(sent) {
+            let weak = Arc::downgrade(queue);
+            for slot in slots {
+                if !drive(&slot, &weak, Run::All, until, self.client.clock(), deadline) {
+                    let message = "not everything was delivered in time";
+                    return Err(Error::kafka(ErrorCode::RequestTimedOut, message));
+                }
+            }
         }
         Ok(())
     }
 
-    fn await_slot(&self, slot: &BatchSlot, deadline: Option<Duration>) -> Result<()> {
-        let waiter = Waiter::new();
-        slot.add_waiter(&waiter);
-        loop {
-            if slot.is_decided() {
-                return Ok(());
-            }
-            if let Some((log, end)) = slot.wanted_sync() {
-                // Another thread may have synced and not told us yet: it will wake us.
-                let _ = log.sync_to(end);
-            }
-            if !slot.is_decided() && !waiter.park(self.clock(), deadline) {
-                return Err(Error::kafka(ErrorCode::RequestTimedOut, "flush took too long"));
-            }
+    /// Takes no more records, flushes, and gives up what is left after `timeout`.
+    pub(super) fn close(&self, timeout: Duration) -> Result<()> {
+        self.topics.close();
+        self.client.memory.wake_all();
+        let flushed = self.flush(timeout);
+        if flushed.is_err() {
+            let what = "the producer was closed before the record was delivered";
+            self.abort(&Error::new(ErrorKind::Closed, what));
+        }
+        flushed
+    }
+
+    fn abort(&self, error: &Error) {
+        for queue in self.topics.all_queues() {
+            queue.abort(error);
         }
     }
 
-    fn run_all(&self, queues: &[Arc<PartitionQueue>]) {
-        for queue in queues {
-            self.run(queue, Run::All, true);
-        }
-    }
-
-    /// Takes no more records and runs those that were taken.
-    pub(crate) fn finish(&self, sync_here: bool) {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let queues = self.all_queues();
-        for queue in &queues {
-            queue.close();
-            self.run(queue, Run::All, sync_here);
+    /// Takes no more records and runs those that were taken, for the last time.
+    pub(super) fn finish(&self, sync_here: bool) {
+        if self.topics.close() {
+            self.client.memory.wake_all();
+            for queue in self.topics.all_queues() {
+                self.run(&queue, Run::Last, sync_here);
+            }
         }
     }
 }
 
+fn no_partition(topic: &str, partition: i32, count: i32) -> Error {
+    Error::kafka(
+        ErrorCode::UnknownTopicOrPartition,
+        format!("topic {topic} has {count} partitions, none is {partition}"),
+    )
+}
+
 impl Duty for Inner {
     fn next_due(&self) -> Option<Duration> {
-        self.all_queues().iter().filter_map(|queue| queue.next_due()).min()
+        self.topics.all_queues().iter().filter_map(|queue| queue.accumulator.next_due()).min()
     }
 
     fn run_due(&self) {
-        for queue in self.all_queues() {
+        let now = self.client.clock().monotonic();
+        for queue in self.topics.all_queues() {
             self.run(&queue, Run::Due, true);
+            queue.accumulator.expire(now);
+            queue.accumulator.deliver();
         }
     }
 
     fn close(&self) {
         self.finish(true);
         // Its last handle may be in the middle of the same.
-        self.run_all(&self.all_queues());
+        self.run_all(Run::Last);
+        self.abort(&Error::closed("broker"));
     }
 }

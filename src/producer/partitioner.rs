@@ -1,110 +1,163 @@
-//! Which partition a record goes to: as Kafka's default partitioner decides.
+//! Which partition a record goes to.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::random::Random;
+use super::record::ProducerRecord;
+use crate::error::{Error, ErrorKind, Result};
 
-/// Kafka's hash of keys: `murmur2`, 32 bits, as in its `Utils` class.
+/// Chooses partitions in place of Kafka's default: the hash of the key, or without a key one
+/// partition for about a batch and then another.
+///
+/// A partition that a record names itself is never asked for. If the partitioner panics or answers
+/// a partition that does not exist, that record fails with [`ErrorKind::UserCode`] and no other.
 ///
 /// ```
-/// assert_eq!(logreel::producer::murmur2(b"foobar"), -790332482);
+/// use logreel::producer::{Partitioner, TopicPartitions};
+/// use logreel::{Broker, NewTopic, ProducerRecord};
+///
+/// /// Important records go to partition 0, all others elsewhere.
+/// struct Lanes;
+///
+/// impl Partitioner for Lanes {
+///     fn partition(&self, record: &ProducerRecord<'_>, topic: &TopicPartitions<'_>) -> i32 {
+///         let important = record.key_bytes() == Some(b"important");
+///         if important { 0 } else { topic.count() - 1 }
+///     }
+/// }
+///
+/// let broker = Broker::in_memory();
+/// broker.create_topic(NewTopic::new("jobs").partitions(2))?;
+/// let producer = broker.producer().partitioner(Lanes).build()?;
+/// let placed = producer.send(ProducerRecord::to("jobs").key("important").value("now")).wait()?;
+/// assert_eq!(placed.partition(), 0);
+/// # Ok::<(), logreel::Error>(())
 /// ```
-#[must_use]
-pub fn murmur2(key: &[u8]) -> i32 {
-    const M: u32 = 0x5bd1_e995;
-    const SEED: u32 = 0x9747_b28c;
-    // Kafka's arrays are indexed by 32 bits.
-    let len = u32::try_from(key.len()).unwrap_or(u32::MAX);
-    let mut h = SEED ^ len;
-    let (words, tail) = key.as_chunks::<4>();
-    for word in words {
-        // The algorithm reads little-endian words, on every machine.
-        let [a, b, c, d] = word.map(u32::from);
-        let mut k = (a | b << 8 | c << 16 | d << 24).wrapping_mul(M);
-        k ^= k >> 24;
-        h = h.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    if !tail.is_empty() {
-        for (index, byte) in tail.iter().enumerate() {
-            h ^= u32::from(*byte) << (8 * index);
-        }
-        h = h.wrapping_mul(M);
-    }
-    h ^= h >> 13;
-    h = h.wrapping_mul(M);
-    (h ^ (h >> 15)).cast_signed()
+pub trait Partitioner: Send + Sync {
+    /// The partition of a record, from 0 to `topic.count() - 1`. Called on the thread that sends,
+    /// with no lock held.
+    fn partition(&self, record: &ProducerRecord<'_>, topic: &TopicPartitions<'_>) -> i32;
 }
 
-/// The partition of a key among `count`: the hash without its sign bit, not its absolute value.
-pub(crate) fn partition_of_key(key: &[u8], count: i32) -> i32 {
-    (murmur2(key) & i32::MAX).checked_rem(count).unwrap_or(0)
+/// The partitions a record can go to.
+#[derive(Clone, Copy)]
+pub struct TopicPartitions<'a> {
+    count: i32,
+    is_available: &'a dyn Fn(i32) -> bool,
 }
 
-/// Where records without a key go: one partition until it got `batch.size` bytes, then another
-/// (KIP-480, KIP-794).
+impl<'a> TopicPartitions<'a> {
+    pub(super) fn new(count: i32, is_available: &'a dyn Fn(i32) -> bool) -> Self {
+        Self { count, is_available }
+    }
+
+    /// How many partitions the topic has.
+    #[must_use]
+    pub fn count(&self) -> i32 {
+        self.count
+    }
+
+    /// Whether a partition takes records: not after its storage failed or was found damaged.
+    #[must_use]
+    pub fn is_available(&self, partition: i32) -> bool {
+        (0..self.count).contains(&partition) && (self.is_available)(partition)
+    }
+}
+
+impl std::fmt::Debug for TopicPartitions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} partitions", self.count)
+    }
+}
+
+/// Every record goes to the next partition that takes records, whatever its key. Kafka's
+/// `RoundRobinPartitioner`.
+///
+/// ```
+/// use logreel::producer::RoundRobin;
+/// use logreel::{Broker, NewTopic, ProducerRecord};
+/// let broker = Broker::in_memory();
+/// broker.create_topic(NewTopic::new("t").partitions(3))?;
+/// let producer = broker.producer().partitioner(RoundRobin::default()).build()?;
+/// for expected in [0, 1, 2, 0] {
+///     let placed = producer.send(ProducerRecord::to("t").key("k").value("v")).wait()?;
+///     assert_eq!(placed.partition(), expected);
+/// }
+/// # Ok::<(), logreel::Error>(())
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct Sticky(Mutex<Stuck>);
-
-#[derive(Debug, Default)]
-struct Stuck {
-    partition: Option<i32>,
-    bytes: usize,
+pub struct RoundRobin {
+    /// By topic. A leaf lock.
+    next: Mutex<BTreeMap<String, u32>>,
 }
 
-impl Sticky {
-    /// The partition for a record of `size` bytes.
-    pub(crate) fn next(&self, size: usize, batch_size: usize, count: i32, random: &Random) -> i32 {
-        let mut stuck = self.0.lock();
-        let moves = stuck.partition.is_none_or(|p| p >= count) || stuck.bytes >= batch_size.max(1);
-        if moves {
-            let count = u64::try_from(count).unwrap_or(1);
-            stuck.partition = i32::try_from(random.below(count)).ok();
-            stuck.bytes = 0;
-        }
-        stuck.bytes += size;
-        stuck.partition.unwrap_or(0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn t076_keys_hash_as_in_kafka() {
-        let vectors: [(&str, i32, [i32; 5]); 13] = [
-            ("", 275_646_681, [0, 3, 1, 9, 31]),
-            ("a", -1_563_381_124, [1, 4, 4, 4, 24]),
-            ("21", -973_932_308, [0, 0, 0, 0, 40]),
-            ("abc", 479_470_107, [0, 3, 7, 3, 7]),
-            ("key", -1_079_937_367, [1, 1, 1, 1, 31]),
-            ("key-0", 29_210_041, [1, 1, 1, 1, 41]),
-            ("key-1", 193_331_640, [0, 0, 0, 0, 40]),
-            ("user-42", 1_459_644_460, [1, 4, 0, 4, 10]),
-            ("foobar", -790_332_482, [0, 0, 6, 6, 16]),
-            ("\u{e9}", 186_971_271, [0, 3, 1, 3, 21]),
-            ("a-little-bit-long-string", -985_981_536, [2, 2, 2, 8, 12]),
-            ("a-little-bit-longer-string", -1_486_304_829, [2, 5, 9, 11, 19]),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971, [2, 5, 7, 5, 27]),
-        ];
-        for (key, hash, partitions) in vectors {
-            assert_eq!(murmur2(key.as_bytes()), hash, "{key}");
-            for (count, partition) in [3, 6, 10, 12, 50].into_iter().zip(partitions) {
-                assert_eq!(partition_of_key(key.as_bytes(), count), partition, "{key} of {count}");
+impl RoundRobin {
+    fn count_up(&self, topic: &str) -> u32 {
+        let mut counters = self.next.lock();
+        match counters.get_mut(topic) {
+            Some(next) => {
+                let number = *next;
+                *next = next.wrapping_add(1);
+                number
+            }
+            None => {
+                counters.insert(topic.to_owned(), 1);
+                0
             }
         }
     }
+}
 
-    #[test]
-    fn t080_keyless_records_stay_together_for_a_batch_and_then_move() {
-        let (sticky, random) = (Sticky::default(), Random::seeded(1));
-        let chosen: Vec<i32> = (0..400).map(|_| sticky.next(100, 1000, 8, &random)).collect();
-        for batch in chosen.chunks(10) {
-            assert!(batch.iter().all(|p| p == &batch[0]));
+impl Partitioner for RoundRobin {
+    fn partition(&self, record: &ProducerRecord<'_>, topic: &TopicPartitions<'_>) -> i32 {
+        let number = i64::from(self.count_up(record.topic()) & i32::MAX.cast_unsigned());
+        let among = |count: i64| number.checked_rem(count).unwrap_or(0);
+        let chosen = i32::try_from(among(topic.count().into())).unwrap_or(0);
+        if topic.is_available(chosen) {
+            return chosen;
         }
-        let mut seen = chosen.clone();
-        seen.sort_unstable();
-        seen.dedup();
-        assert_eq!(seen.len(), 8, "all partitions get some");
+        let available: Vec<i32> = (0..topic.count()).filter(|p| topic.is_available(*p)).collect();
+        let index = usize::try_from(among(i64::try_from(available.len()).unwrap_or(0)));
+        index.ok().and_then(|index| available.get(index)).copied().unwrap_or(chosen)
+    }
+}
+
+/// A partitioner of the user's, which may do anything.
+#[derive(Clone)]
+pub(super) struct CustomPartitioner(Arc<dyn Partitioner>);
+
+impl CustomPartitioner {
+    pub(super) fn new(partitioner: impl Partitioner + 'static) -> Self {
+        Self(Arc::new(partitioner))
+    }
+
+    /// Its answer, if it is one.
+    pub(super) fn choose(
+        &self,
+        record: &ProducerRecord<'_>,
+        topic: &TopicPartitions<'_>,
+    ) -> Result<i32> {
+        let call = AssertUnwindSafe(|| self.0.partition(record, topic));
+        let nonsense = |what: String| Err(Error::new(ErrorKind::UserCode, what));
+        match catch_unwind(call) {
+            Ok(partition) if (0..topic.count()).contains(&partition) => Ok(partition),
+            Ok(partition) => nonsense(format!(
+                "the partitioner chose partition {partition}, topic {} has {}",
+                record.topic(),
+                topic.count()
+            )),
+            Err(_) => {
+                nonsense(format!("the partitioner panicked on a record for {}", record.topic()))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for CustomPartitioner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CustomPartitioner")
     }
 }

@@ -1,287 +1,368 @@
 //! The batches of one producer for one partition, and who runs them.
 //!
 //! Locks: the *drain token* is held while batches are sealed and appended, so that they cannot
-//! swap; the accumulator is a leaf, held to add a record or to take a batch. No user code runs
-//! under either.
+//! swap; the accumulator is a leaf. No user code runs under either. A batch that failed and may be
+//! tried again stays in front, and nothing overtakes it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use super::config::{Acks, ProducerConfig};
-use super::record::ProducerRecord;
-use super::slot::{AfterSync, AwaitSync, BatchSlot, Placed, Ticket};
+use super::accumulator::{Accumulator, Material, OpenBatch, Run};
+use super::client::Client;
+use super::config::Acks;
+use super::identity::{Identity, Stamp};
+use super::piece::Piece;
+use super::round::Round;
+use super::slot::{AfterSync, BatchSlot};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, check_records};
 use crate::metrics::count;
-use crate::record::{BatchBuilder, Compression};
+use crate::record::BatchBuilder;
 
-/// A batch that takes records.
-struct OpenBatch {
-    builder: BatchBuilder,
-    slot: Arc<BatchSlot>,
-    due: Duration,
-}
+/// How many batches are sealed before they are written.
+const SEALED_MAX: usize = 64;
+/// How often one thread goes on with what others filled meanwhile, before the sender thread does.
+const ROUNDS_MAX: usize = 16;
 
+/// What the holder of the drain token has.
 #[derive(Default)]
-struct Accumulator {
-    open: Option<OpenBatch>,
-    /// Full batches, oldest first.
-    full: VecDeque<OpenBatch>,
-    /// Nothing more is taken.
-    closed: bool,
-}
-
-#[derive(Default)]
-struct Outstanding {
-    /// Batches that were run, in order, until their callbacks have run.
-    slots: VecDeque<Arc<BatchSlot>>,
-    /// Somebody runs callbacks.
-    delivering: bool,
-}
-
-/// What became of adding a record.
-pub(crate) struct Added {
-    pub(crate) slot: Arc<BatchSlot>,
-    pub(crate) ticket: Ticket,
-    /// The record filled its batch: whoever added it runs it.
-    pub(crate) filled: bool,
-    /// The accumulator was empty before.
-    pub(crate) first: bool,
+struct Held {
+    identity: Identity,
+    /// Sealed and not in the log, in order. Only the first may have been tried.
+    waiting: VecDeque<Piece>,
 }
 
 /// One producer's batches for one partition.
-pub(crate) struct PartitionQueue {
-    pub(crate) log: Arc<Log>,
-    config: ProducerConfig,
-    accumulator: Mutex<Accumulator>,
+pub(super) struct PartitionQueue {
+    pub(super) log: Arc<Log>,
+    pub(super) client: Arc<Client>,
+    pub(super) accumulator: Accumulator,
     /// The drain token.
-    drain: Mutex<()>,
-    outstanding: Mutex<Outstanding>,
-}
-
-/// Which batches to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Run {
-    /// Those that are full: what they left behind may wait for company.
-    Full,
-    /// Those that are due.
-    Due,
-    /// All there are.
-    All,
+    held: Mutex<Held>,
 }
 
 impl PartitionQueue {
-    pub(crate) fn new(log: Arc<Log>, config: ProducerConfig) -> Self {
-        Self {
-            log,
-            config,
-            accumulator: Mutex::default(),
-            drain: Mutex::new(()),
-            outstanding: Mutex::default(),
-        }
+    pub(super) fn new(log: Arc<Log>, client: Arc<Client>) -> Self {
+        Self { log, client, accumulator: Accumulator::new(), held: Mutex::default() }
     }
 
-    /// Encodes a record into the open batch.
-    pub(crate) fn add(&self, record: &ProducerRecord<'_>, timestamp: i64) -> Result<Added> {
-        let (key, value) = (record.key.as_deref(), record.value.as_deref());
-        let stamp = Some(timestamp);
-        let mut accumulator = self.accumulator.lock();
-        if accumulator.closed {
-            return Err(Error::closed("producer"));
-        }
-        let size = accumulator.open.as_ref().map_or(0, |open| {
-            open.builder.size() + open.builder.encoded_size(stamp, key, value, &record.headers)
-        });
-        let mut filled = false;
-        if accumulator.open.is_some() && size > self.config.batch_size {
-            let full = accumulator.open.take();
-            accumulator.full.extend(full);
-            filled = true;
-        }
-        let first = accumulator.open.is_none() && accumulator.full.is_empty();
-        let open = match &mut accumulator.open {
-            Some(open) => open,
-            empty => empty.insert(self.new_batch()),
-        };
-        let index = open.builder.append(stamp, key, value, &record.headers)?;
-        let slot = Arc::clone(&open.slot);
-        if open.builder.size() >= self.config.batch_size {
-            let full = accumulator.open.take();
-            accumulator.full.extend(full);
-            filled = true;
-        }
-        Ok(Added { slot, ticket: Ticket { index, timestamp }, filled, first })
-    }
-
-    fn new_batch(&self) -> OpenBatch {
+    /// What batches of this partition are made of.
+    pub(super) fn material(&self) -> Material<'_> {
         let topic = self.log.config();
-        let (codec, level) = match topic.compression {
-            Some(codec) => (codec, topic.compression_level),
-            None => (self.config.compression, None),
-        };
-        let mut builder = BatchBuilder::new();
-        if codec != Compression::None {
-            builder = builder.compression(codec, level);
-        }
-        let now = self.log.context.clock.monotonic();
-        OpenBatch {
-            builder,
-            slot: BatchSlot::new(self.log.tp.clone()),
-            due: now.saturating_add(self.config.linger),
+        Material {
+            config: &self.client.config,
+            memory: &self.client.memory,
+            clock: self.client.clock(),
+            tp: &self.log.tp,
+            codec: topic.compression.map(|codec| (codec, topic.compression_level)),
         }
     }
 
-    /// When a batch is due; at once if one is full.
-    pub(crate) fn next_due(&self) -> Option<Duration> {
-        let accumulator = self.accumulator.lock();
-        if !accumulator.full.is_empty() {
-            return Some(Duration::ZERO);
+    fn token(&self, patience: Option<Duration>) -> Option<MutexGuard<'_, Held>> {
+        match patience {
+            None => Some(self.held.lock()),
+            Some(Duration::ZERO) => self.held.try_lock(),
+            Some(patience) => self.held.try_lock_for(patience),
         }
-        accumulator.open.as_ref().map(|open| open.due)
     }
 
-    fn take(&self, which: Run) -> Option<OpenBatch> {
-        let mut accumulator = self.accumulator.lock();
-        let batch = accumulator.full.pop_front().or_else(|| {
-            let now = self.log.context.clock.monotonic();
-            let due = |open: &mut OpenBatch| match which {
-                Run::Full => false,
-                Run::Due => open.due <= now,
-                Run::All => true,
-            };
-            accumulator.open.take_if(due)
-        })?;
-        // Under the accumulator's lock, so that a flush sees every batch in one place or the other.
-        self.outstanding.lock().slots.push_back(Arc::clone(&batch.slot));
-        Some(batch)
-    }
-
-    /// Runs batches on this thread. The offset up to which a sync is wanted comes back; the caller
-    /// does it, has it done, or leaves it to who waits.
-    pub(crate) fn run(self: &Arc<Self>, which: Run) -> Option<i64> {
-        let mut sync_to = None;
-        let mut ran = Vec::new();
-        {
-            let _token = self.drain.lock();
-            while let Some(batch) = self.take(which) {
-                ran.push(self.run_batch(batch, &mut sync_to));
+    /// Runs batches on this thread, unless another one holds the token for longer than `patience`:
+    /// that one looks again after it let go. The offset up to which a sync is wanted comes back;
+    /// the caller does it, has it done, or leaves it to who waits.
+    pub(super) fn run(self: &Arc<Self>, which: Run, patience: Option<Duration>) -> Option<i64> {
+        let mut round = Round::default();
+        let mut patience = patience;
+        for rounds in 0.. {
+            let Some(mut held) = self.token(patience) else { break };
+            let progress = self.drain(&mut held, which, &mut round);
+            drop(held);
+            // Who filled a batch in between found the token taken and left the batch to us.
+            let now = self.client.clock().monotonic();
+            let more = self.accumulator.has_full() && !self.accumulator.is_backing_off(now);
+            if !progress && !more {
+                break;
             }
+            if rounds >= ROUNDS_MAX && self.client.broker.config.has_threads() {
+                // Without the thread it is done by who waits, flushes or closes.
+                let _ = self.client.broker.wake_background();
+                break;
+            }
+            patience = Some(Duration::ZERO);
         }
         // What runs user code (wakers, callbacks) runs without the token.
-        let mut failed = false;
-        for ran in ran {
-            match ran {
-                Ran::Decided(slot, outcome) => {
-                    failed |= outcome.is_err();
-                    slot.decide(outcome);
-                }
-                Ran::Written(slot, end) => {
-                    let waiting = AwaitSync { slot, queue: Arc::clone(self) };
-                    self.log.sync.join(end, Arc::new(waiting));
-                }
-            }
-        }
-        if failed {
+        let sync_to = round.sync_to;
+        if round.settle(&self.log, self) {
             self.log.fail_waiting();
         }
-        self.deliver();
+        self.accumulator.deliver();
         sync_to
     }
 
-    fn run_batch(self: &Arc<Self>, batch: OpenBatch, sync_to: &mut Option<i64>) -> Ran {
-        let OpenBatch { builder, slot, .. } = batch;
-        let appended = self.check(&builder).and_then(|()| self.log.append(builder.seal()?));
-        let appended = match appended {
-            Ok(appended) => appended,
+    /// Seals and appends what is to be run. Says whether anything came of it.
+    fn drain(&self, held: &mut Held, which: Run, round: &mut Round) -> bool {
+        let now = self.client.clock().monotonic();
+        let mut progress = self.drop_decided(held, round);
+        if self.accumulator.is_backing_off(now) && which != Run::Last {
+            return progress;
+        }
+        self.accumulator.set_backoff(None);
+        let mut taken = Vec::new();
+        let room = SEALED_MAX.saturating_sub(held.waiting.len());
+        self.accumulator.take(which, now, room, &mut taken);
+        progress |= !taken.is_empty();
+        for batch in taken {
+            self.seal(held, batch, round);
+        }
+        if held.waiting.is_empty() { progress } else { self.append(held, which, round) || progress }
+    }
+
+    fn seal(&self, held: &mut Held, batch: OpenBatch, round: &mut Round) {
+        let OpenBatch { mut builder, slot, .. } = batch;
+        if slot.is_decided() {
+            return;
+        }
+        let count = i32::try_from(builder.len()).unwrap_or(i32::MAX);
+        let checked = self.check(&builder);
+        let mut stamp = None;
+        if checked.is_ok() {
+            stamp = held.identity.stamp(count);
+        }
+        if let Some(Stamp { id, epoch, sequence }) = stamp {
+            builder.set_producer(id, epoch, sequence);
+        }
+        match checked.and_then(|()| Piece::seal(builder, Arc::clone(&slot))) {
+            Ok(piece) => held.waiting.push_back(Piece { stamp, ..piece }),
             Err(error) => {
-                if self.config.acks == Acks::None {
-                    count(self.log.context.counters.unacknowledged_failures());
+                if let Some(stamp) = stamp {
+                    held.identity.give_back(stamp);
                 }
-                return Ran::Decided(slot, Err(error));
+                slot.set_count(count);
+                self.fail(round, slot, 0..count, error);
             }
-        };
-        let placed =
-            Placed { base_offset: appended.base_offset, log_append_time: appended.log_append_time };
-        if self.config.acks == Acks::All || appended.sync_due {
-            *sync_to = (*sync_to).max(Some(appended.end()));
         }
-        if self.config.acks != Acks::All {
-            return Ran::Decided(slot, Ok(placed));
-        }
-        slot.written(&self.log, appended.end(), placed);
-        Ran::Written(slot, appended.end())
     }
 
     fn check(&self, builder: &BatchBuilder) -> Result<()> {
         let topic = self.log.config();
-        if self.config.acks == Acks::All && topic.min_insync_replicas > 1 {
+        if self.client.config.acks == Acks::All && topic.min_insync_replicas > 1 {
             return Err(Error::kafka(
                 ErrorCode::NotEnoughReplicas,
                 format!("min.insync.replicas = {}, there is one copy", topic.min_insync_replicas),
             )
             .on(&self.log.tp));
         }
-        let now = self.log.context.clock.wall_millis();
+        let now = self.client.clock().wall_millis();
         check_records(builder, &topic, now).map_err(|error| error.on(&self.log.tp))
     }
 
-    /// Runs the callbacks of decided batches, in order. Nobody waits for them.
-    pub(crate) fn deliver(&self) {
-        loop {
-            let slot = {
-                let mut outstanding = self.outstanding.lock();
-                let decided = outstanding.slots.front().is_some_and(|slot| slot.is_decided());
-                if outstanding.delivering || !decided {
+    /// Appends what is sealed. Says whether the front moved.
+    fn append(&self, held: &mut Held, which: Run, round: &mut Round) -> bool {
+        if let Err(error) = self.identify(held) {
+            return self.failed(held, error, false, which, round);
+        }
+        let faulty = self.faults_are_set();
+        if let Some(error) = self.fault_before() {
+            return self.failed(held, error, false, which, round);
+        }
+        // An answer can only be lost for the last batch that was tried.
+        let tried = if faulty { 1 } else { held.waiting.len() };
+        let mut placed = Vec::with_capacity(tried);
+        let pieces = held.waiting.make_contiguous().get_mut(..tried).unwrap_or_default();
+        let appended = self.log.append_all(pieces, &mut placed);
+        if faulty
+            && appended.is_ok()
+            && let Some(error) = self.fault_after()
+        {
+            return self.failed(held, error, true, which, round);
+        }
+        let progress = !placed.is_empty();
+        for (piece, appended) in held.waiting.drain(..placed.len()).zip(placed) {
+            round.place(piece, appended, &self.client);
+        }
+        match appended {
+            Ok(()) => progress,
+            Err(error) => self.failed(held, error, false, which, round) || progress,
+        }
+    }
+
+    /// Gives the producer its id, and batches their numbers, the first time.
+    fn identify(&self, held: &mut Held) -> Result<()> {
+        if self.client.config.idempotence && !held.identity.is_known() {
+            held.identity.set_id(self.client.id()?);
+            Self::number(held, 0);
+        }
+        Ok(())
+    }
+
+    /// Numbers the batches from this one on.
+    fn number(held: &mut Held, from: usize) {
+        for piece in held.waiting.iter_mut().skip(from) {
+            piece.set_stamp(held.identity.stamp(piece.count()));
+        }
+    }
+
+    /// The first batch was not appended, or nobody knows whether it was: splits it, has it tried
+    /// again, or fails it. Says whether the next try may come at once.
+    fn failed(
+        &self,
+        held: &mut Held,
+        error: Error,
+        lost: bool,
+        which: Run,
+        round: &mut Round,
+    ) -> bool {
+        let Some(piece) = held.waiting.front_mut() else { return false };
+        piece.lost |= lost;
+        piece.attempts = piece.attempts.saturating_add(1);
+        let (attempts, is_lost) = (piece.attempts, piece.lost);
+        let too_large = error.code() == Some(ErrorCode::MessageTooLarge);
+        if too_large && !is_lost && piece.count() > 1 && self.split(held) {
+            return true;
+        }
+        let out_of_order = error.code() == Some(ErrorCode::OutOfOrderSequenceNumber);
+        let may_retry = which != Run::Last
+            && attempts <= self.client.config.retries
+            && self.log.halt().is_none();
+        if may_retry && out_of_order && !is_lost && self.client.config.idempotence {
+            // The log has lost count of us; nothing of this batch is in it.
+            self.renumber(held, 0, None, round);
+            return true;
+        }
+        if may_retry && error.is_retriable() {
+            if let Some(piece) = held.waiting.front() {
+                piece.slot.note_error(error);
+            }
+            let now = self.client.clock().monotonic();
+            let until = now.saturating_add(self.client.backoff(attempts));
+            self.accumulator.set_backoff(Some(until));
+            return false;
+        }
+        if let Some(piece) = held.waiting.pop_front() {
+            let stamp = piece.stamp.filter(|_| !piece.lost);
+            self.fail(round, piece.slot, piece.records, error);
+            self.renumber(held, 0, stamp, round);
+        }
+        true
+    }
+
+    /// Puts two halves in the place of the first batch; says whether that was possible.
+    fn split(&self, held: &mut Held) -> bool {
+        let topic = self.log.config();
+        let level = match topic.compression {
+            Some(_) => topic.compression_level,
+            None => self.client.config.compression_level,
+        };
+        let Some(halves) = held.waiting.front().and_then(|piece| piece.split(level).ok()) else {
+            return false;
+        };
+        if let Some(whole) = held.waiting.pop_front()
+            && let Some(stamp) = whole.stamp
+        {
+            held.identity.give_back(stamp);
+        }
+        let [first, second] = halves;
+        held.waiting.push_front(second);
+        held.waiting.push_front(first);
+        Self::number(held, 0);
+        true
+    }
+
+    /// Numbers the batches from `from` on again because the one before them is gone: they follow
+    /// `stamp` if it was certainly not written, else a new epoch begins.
+    fn renumber(&self, held: &mut Held, from: usize, stamp: Option<Stamp>, round: &mut Round) {
+        if !self.client.config.idempotence || !held.identity.is_known() {
+            return;
+        }
+        match stamp {
+            Some(stamp) => held.identity.give_back(stamp),
+            None if held.identity.bump() => {}
+            None => match self.client.new_id() {
+                Ok(id) => held.identity.set_id(id),
+                Err(error) => {
+                    for piece in held.waiting.drain(from..) {
+                        self.fail(round, piece.slot, piece.records, error.clone());
+                    }
                     return;
                 }
-                outstanding.delivering = true;
-                outstanding.slots.pop_front()
-            };
-            if let Some(slot) = slot {
-                slot.deliver();
+            },
+        }
+        Self::number(held, from);
+    }
+
+    /// Lets go of batches that were given up while they waited.
+    fn drop_decided(&self, held: &mut Held, round: &mut Round) -> bool {
+        let given_up = |piece: &Piece| piece.slot.is_decided();
+        let Some(first) = held.waiting.iter().position(given_up) else { return false };
+        let lost = held.waiting.iter().any(|piece| given_up(piece) && piece.lost);
+        let stamp = held.waiting.get(first).and_then(|piece| piece.stamp);
+        held.waiting.retain(|piece| !given_up(piece));
+        if first == 0 {
+            self.accumulator.set_backoff(None);
+        }
+        self.renumber(held, first, stamp.filter(|_| !lost), round);
+        true
+    }
+
+    fn fail(&self, round: &mut Round, slot: Arc<BatchSlot>, records: Range<i32>, error: Error) {
+        if self.client.config.acks == Acks::None {
+            count(self.log.context.counters.unacknowledged_failures());
+        }
+        round.fail(slot, records, error);
+    }
+
+    /// Gives up everything that is not in the log.
+    pub(super) fn abort(self: &Arc<Self>, error: &Error) {
+        for slot in self.accumulator.outstanding() {
+            if slot.wanted_sync().is_none() {
+                slot.fail(error.clone());
             }
-            self.outstanding.lock().delivering = false;
         }
-    }
-
-    /// The batches that were handed in and are not decided yet.
-    pub(crate) fn undecided(&self) -> Vec<Arc<BatchSlot>> {
-        let accumulator = self.accumulator.lock();
-        let mut slots: Vec<Arc<BatchSlot>> =
-            self.outstanding.lock().slots.iter().filter(|s| !s.is_decided()).cloned().collect();
-        slots.extend(accumulator.full.iter().map(|batch| Arc::clone(&batch.slot)));
-        slots.extend(accumulator.open.iter().map(|batch| Arc::clone(&batch.slot)));
-        slots
-    }
-
-    /// Takes no more records.
-    pub(crate) fn close(&self) {
-        self.accumulator.lock().closed = true;
+        self.accumulator.deliver();
     }
 }
 
-enum Ran {
-    Decided(Arc<BatchSlot>, Result<Placed>),
-    /// A sync up to this offset decides it.
-    Written(Arc<BatchSlot>, i64),
+#[cfg(feature = "testing")]
+impl PartitionQueue {
+    fn faults_are_set(&self) -> bool {
+        self.client.broker.faults.are_set(crate::broker::OpKind::Produce, &self.log.tp)
+    }
+
+    fn fault(&self, point: crate::broker::FaultPoint) -> Option<Error> {
+        self.client.broker.faults.strike(crate::broker::OpKind::Produce, &self.log.tp, point)
+    }
+
+    /// The first fault point: nothing is appended.
+    fn fault_before(&self) -> Option<Error> {
+        self.fault(crate::broker::FaultPoint::Before)
+    }
+
+    /// The second: it is appended, and the answer is lost.
+    fn fault_after(&self) -> Option<Error> {
+        self.fault(crate::broker::FaultPoint::After)
+    }
 }
 
-impl Drop for PartitionQueue {
-    /// No delivery waits for ever: what nobody ran has failed.
-    fn drop(&mut self) {
-        let accumulator = self.accumulator.get_mut();
-        for batch in accumulator.full.drain(..).chain(accumulator.open.take()) {
-            batch.slot.decide(Err(Error::closed("producer")));
-            batch.slot.deliver();
-        }
+#[cfg(not(feature = "testing"))]
+impl PartitionQueue {
+    fn faults_are_set(&self) -> bool {
+        false
+    }
+
+    fn fault_before(&self) -> Option<Error> {
+        None
+    }
+
+    fn fault_after(&self) -> Option<Error> {
+        None
     }
 }
 
 impl AfterSync for PartitionQueue {
     fn after_sync(&self) {
-        self.deliver();
+        self.accumulator.deliver();
     }
 }

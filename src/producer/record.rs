@@ -1,11 +1,10 @@
-//! What is sent, and what comes back.
+//! What is sent.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use crate::record::Header;
-use crate::types::TopicPartition;
 
 /// Bytes for a key or a value, borrowed where they can be: text, slices, arrays, vectors, and
 /// references to [`Bytes`].
@@ -25,6 +24,12 @@ macro_rules! borrowed_payload {
 }
 
 borrowed_payload!(str, [u8], String, Vec<u8>, Bytes);
+
+impl<'a> Payload<'a> for Bytes {
+    fn into_payload(self) -> Cow<'a, [u8]> {
+        Cow::Owned(self.into())
+    }
+}
 
 impl<'a, const N: usize> Payload<'a> for &'a [u8; N] {
     fn into_payload(self) -> Cow<'a, [u8]> {
@@ -134,6 +139,36 @@ impl<'a> ProducerRecord<'a> {
     pub fn topic(&self) -> &str {
         &self.topic
     }
+
+    /// The key it has.
+    #[must_use]
+    pub fn key_bytes(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    /// The value it has.
+    #[must_use]
+    pub fn value_bytes(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+
+    /// The headers it has, in their order.
+    #[must_use]
+    pub fn headers(&self) -> &[Header] {
+        &self.headers
+    }
+
+    /// The partition it was given.
+    #[must_use]
+    pub fn chosen_partition(&self) -> Option<i32> {
+        self.partition
+    }
+
+    /// The timestamp it was given, in milliseconds since 1970.
+    #[must_use]
+    pub fn given_timestamp(&self) -> Option<i64> {
+        self.timestamp
+    }
 }
 
 impl std::fmt::Debug for ProducerRecord<'_> {
@@ -147,45 +182,5 @@ impl std::fmt::Debug for ProducerRecord<'_> {
             .field("headers", &self.headers.len())
             .field("timestamp", &self.timestamp)
             .finish()
-    }
-}
-
-/// Where a record was placed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordMetadata {
-    pub(crate) topic_partition: TopicPartition,
-    pub(crate) offset: Option<i64>,
-    pub(crate) timestamp: i64,
-}
-
-impl RecordMetadata {
-    /// The topic.
-    #[must_use]
-    pub fn topic(&self) -> &str {
-        self.topic_partition.topic()
-    }
-
-    /// The partition.
-    #[must_use]
-    pub fn partition(&self) -> i32 {
-        self.topic_partition.partition()
-    }
-
-    /// Topic and partition.
-    #[must_use]
-    pub fn topic_partition(&self) -> &TopicPartition {
-        &self.topic_partition
-    }
-
-    /// The offset; `None` with `acks=0`, which does not wait to learn it.
-    #[must_use]
-    pub fn offset(&self) -> Option<i64> {
-        self.offset
-    }
-
-    /// The record's timestamp, in milliseconds since 1970: the log's with `LogAppendTime`.
-    #[must_use]
-    pub fn timestamp(&self) -> i64 {
-        self.timestamp
     }
 }

@@ -1,88 +1,177 @@
 //! The one slot that all deliveries of a batch share.
 //!
-//! A slot is *decided* once. Waiters wake then; callbacks run after, in order, from the queue of
-//! the partition, with no lock held.
+//! A slot is *decided* once every record of its batch has its result: all at once as a rule, piece
+//! by piece where the batch had to be split. Waiters wake then; callbacks run after, in order, from
+//! the queue of the partition, with no lock held.
 
+use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::record::RecordMetadata;
-use crate::error::Result;
+use super::memory::Reservation;
+use super::metadata::RecordMetadata;
+use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, Synced};
 use crate::types::TopicPartition;
 use crate::wait::Waiter;
 
-/// What became of a batch.
-#[derive(Clone, Debug)]
-pub(crate) struct Placed {
-    pub(crate) base_offset: i64,
-    pub(crate) log_append_time: Option<i64>,
+/// Where a batch, or a piece of one, stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) base_offset: i64,
+    pub(super) log_append_time: Option<i64>,
 }
 
-type Callback = Box<dyn FnOnce(Result<RecordMetadata>) + Send>;
+pub(super) type Callback = Box<dyn FnOnce(Result<RecordMetadata>) + Send>;
 
 /// One record of a batch, for the answer to its delivery.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ticket {
+pub(super) struct Ticket {
     /// Which record of the batch.
-    pub(crate) index: i32,
-    pub(crate) timestamp: i64,
+    pub(super) index: i32,
+    pub(super) timestamp: i64,
 }
 
 #[derive(Default)]
 struct State {
-    outcome: Option<Result<Placed>>,
-    /// Written, but not yet synced: where the batch ends.
-    written: Option<(Arc<Log>, i64, Placed)>,
+    /// The results so far, by the records they are for.
+    pieces: Vec<(Range<i32>, Result<Placed>)>,
+    /// How many records there are, once nothing is added any more.
+    count: Option<i32>,
+    /// The result of what has none in `pieces`.
+    rest: Option<Error>,
+    decided: bool,
+    /// Why the last try failed, while there will be another.
+    last_error: Option<Error>,
+    /// The sync that decides what is written.
+    wanted_sync: Option<(Arc<Log>, i64)>,
     waiters: Vec<Arc<Waiter>>,
     wakers: Vec<Waker>,
     callbacks: Vec<(Ticket, Callback)>,
     /// The callbacks have been run; later ones run at once.
     delivered: bool,
+    reservation: Option<Reservation>,
+}
+
+impl State {
+    fn result(&self, index: i32) -> Option<Result<(i64, Option<i64>)>> {
+        if !self.decided {
+            return None;
+        }
+        let piece = self.pieces.iter().find(|(records, _)| records.contains(&index));
+        Some(match (piece, &self.rest) {
+            (Some((records, result)), _) => result.clone().map(|placed| {
+                (placed.base_offset + i64::from(index - records.start), placed.log_append_time)
+            }),
+            (None, Some(error)) => Err(error.clone()),
+            // Cannot be: a slot is decided when its pieces cover it.
+            (None, None) => Err(Error::closed("producer")),
+        })
+    }
 }
 
 /// The slot of one batch.
-pub(crate) struct BatchSlot {
+pub(super) struct BatchSlot {
     tp: TopicPartition,
+    /// On the monotonic clock: `delivery.timeout.ms` after the batch was opened.
+    pub(super) deadline: Duration,
     state: Mutex<State>,
 }
 
 impl BatchSlot {
-    pub(crate) fn new(tp: TopicPartition) -> Arc<Self> {
-        Arc::new(Self { tp, state: Mutex::default() })
+    pub(super) fn new(
+        tp: TopicPartition,
+        deadline: Duration,
+        reservation: Reservation,
+    ) -> Arc<Self> {
+        let state = State { reservation: Some(reservation), ..State::default() };
+        Arc::new(Self { tp, deadline, state: Mutex::new(state) })
     }
 
     /// The answer to one record's delivery, if there is one yet.
-    pub(crate) fn answer(&self, ticket: Ticket) -> Option<Result<RecordMetadata>> {
-        let outcome = self.state.lock().outcome.clone()?;
-        Some(self.metadata(ticket, outcome))
+    pub(super) fn answer(&self, ticket: Ticket) -> Option<Result<RecordMetadata>> {
+        let result = self.state.lock().result(ticket.index)?;
+        Some(self.metadata(ticket, result))
     }
 
-    fn metadata(&self, ticket: Ticket, outcome: Result<Placed>) -> Result<RecordMetadata> {
-        outcome.map(|placed| RecordMetadata {
+    fn metadata(
+        &self,
+        ticket: Ticket,
+        result: Result<(i64, Option<i64>)>,
+    ) -> Result<RecordMetadata> {
+        result.map(|(offset, log_append_time)| RecordMetadata {
             topic_partition: self.tp.clone(),
-            offset: Some(placed.base_offset + i64::from(ticket.index)),
-            timestamp: placed.log_append_time.unwrap_or(ticket.timestamp),
+            offset: Some(offset),
+            timestamp: log_append_time.unwrap_or(ticket.timestamp),
         })
     }
 
-    pub(crate) fn is_decided(&self) -> bool {
-        self.state.lock().outcome.is_some()
+    pub(super) fn is_decided(&self) -> bool {
+        self.state.lock().decided
     }
 
-    /// Decides the slot and wakes who waits. Only the first decision counts.
-    pub(crate) fn decide(&self, outcome: Result<Placed>) {
-        let (waiters, wakers) = {
+    /// Whether the callbacks have been run, too.
+    pub(super) fn is_delivered(&self) -> bool {
+        self.state.lock().delivered
+    }
+
+    /// No record is added any more.
+    pub(super) fn set_count(&self, count: i32) {
+        self.state.lock().count = Some(count);
+    }
+
+    /// Gives these records their result. The last of them decides the slot.
+    pub(super) fn finish(&self, records: Range<i32>, result: Result<Placed>) {
+        self.update(|state| {
+            state.pieces.push((records, result));
+            let covered: i32 = state.pieces.iter().map(|(r, _)| r.end - r.start).sum();
+            state.count.is_some_and(|count| covered >= count)
+        });
+    }
+
+    /// Fails every record that has no result yet.
+    pub(super) fn fail(&self, error: Error) {
+        self.update(|state| {
+            state.rest = Some(error);
+            true
+        });
+    }
+
+    /// Fails what is not delivered in time; says whether it did.
+    pub(super) fn expire(&self, now: Duration) -> bool {
+        if now < self.deadline || self.is_decided() {
+            return false;
+        }
+        let cause = self.state.lock().last_error.take();
+        let message = "the record was not delivered within delivery.timeout.ms";
+        let mut error = Error::kafka(ErrorCode::RequestTimedOut, message).on(&self.tp);
+        if let Some(cause) = cause {
+            error = error.because(cause);
+        }
+        self.fail(error);
+        true
+    }
+
+    /// Changes a slot that is not decided; `change` says whether it is now.
+    fn update(&self, change: impl FnOnce(&mut State) -> bool) {
+        let (waiters, wakers, reservation) = {
             let mut state = self.state.lock();
-            if state.outcome.is_some() {
+            if state.decided || !change(&mut state) {
                 return;
             }
-            state.outcome = Some(outcome);
-            state.written = None;
-            (std::mem::take(&mut state.waiters), std::mem::take(&mut state.wakers))
+            state.decided = true;
+            state.wanted_sync = None;
+            (
+                std::mem::take(&mut state.waiters),
+                std::mem::take(&mut state.wakers),
+                state.reservation.take(),
+            )
         };
+        drop(reservation);
         for waiter in waiters {
             waiter.signal();
         }
@@ -91,14 +180,20 @@ impl BatchSlot {
         }
     }
 
-    /// The batch is written; a sync up to `end` decides it. Who waits may do that sync.
-    pub(crate) fn written(&self, log: &Arc<Log>, end: i64, placed: Placed) {
+    /// A try failed and there will be another.
+    pub(super) fn note_error(&self, error: Error) {
+        self.state.lock().last_error = Some(error);
+    }
+
+    /// A piece is written; a sync up to `end` decides it. Who waits may do that sync.
+    pub(super) fn want_sync(&self, log: &Arc<Log>, end: i64) {
         let waiters = {
             let mut state = self.state.lock();
-            if state.outcome.is_none() {
-                state.written = Some((Arc::clone(log), end, placed));
+            if state.decided {
+                return;
             }
-            state.waiters.clone()
+            state.wanted_sync = Some((Arc::clone(log), end));
+            std::mem::take(&mut state.waiters)
         };
         for waiter in waiters {
             waiter.signal();
@@ -106,19 +201,25 @@ impl BatchSlot {
     }
 
     /// The sync that would decide this slot, if that is all it waits for.
-    pub(crate) fn wanted_sync(&self) -> Option<(Arc<Log>, i64)> {
-        self.state.lock().written.as_ref().map(|(log, end, _)| (Arc::clone(log), *end))
+    pub(super) fn wanted_sync(&self) -> Option<(Arc<Log>, i64)> {
+        self.state.lock().wanted_sync.clone()
     }
 
-    /// Has the waiter signalled when something changes; look at the slot again after this.
-    pub(crate) fn add_waiter(&self, waiter: &Arc<Waiter>) {
-        self.state.lock().waiters.push(Arc::clone(waiter));
+    /// Has the waiter signalled at the next change; look at the slot again after this. `false` if
+    /// it is registered already.
+    pub(super) fn add_waiter(&self, waiter: &Arc<Waiter>) -> bool {
+        let mut state = self.state.lock();
+        let is_new = !state.waiters.iter().any(|known| Arc::ptr_eq(known, waiter));
+        if is_new {
+            state.waiters.push(Arc::clone(waiter));
+        }
+        is_new
     }
 
     /// Leaves a waker; `false` if the slot is decided already.
-    pub(crate) fn add_waker(&self, waker: &Waker) -> bool {
+    pub(super) fn add_waker(&self, waker: &Waker) -> bool {
         let mut state = self.state.lock();
-        if state.outcome.is_some() {
+        if state.decided {
             return false;
         }
         if !state.wakers.iter().any(|known| known.will_wake(waker)) {
@@ -128,43 +229,62 @@ impl BatchSlot {
     }
 
     /// Has a callback run in its turn; at once if that has passed.
-    pub(crate) fn add_callback(&self, ticket: Ticket, callback: Callback) {
+    pub(super) fn add_callback(&self, ticket: Ticket, callback: Callback) {
         let mut state = self.state.lock();
-        match (state.delivered, state.outcome.clone()) {
-            (true, Some(outcome)) => {
+        match (state.delivered, state.result(ticket.index)) {
+            (true, Some(result)) => {
                 drop(state);
-                run(callback, self.metadata(ticket, outcome));
+                run(callback, self.metadata(ticket, result));
             }
             _ => state.callbacks.push((ticket, callback)),
         }
     }
 
     /// Runs the callbacks of a decided slot, in the order of the records.
-    pub(crate) fn deliver(&self) {
+    pub(super) fn deliver(&self) {
         loop {
-            let (callbacks, outcome) = {
+            let (mut callbacks, waiters) = {
                 let mut state = self.state.lock();
-                let Some(outcome) = state.outcome.clone() else { return };
-                let mut callbacks = std::mem::take(&mut state.callbacks);
+                let callbacks = std::mem::take(&mut state.callbacks);
                 if callbacks.is_empty() {
                     state.delivered = true;
-                    return;
                 }
-                callbacks.sort_by_key(|(ticket, _)| ticket.index);
-                (callbacks, outcome)
+                (callbacks, std::mem::take(&mut state.waiters))
             };
+            for waiter in waiters {
+                waiter.signal();
+            }
+            if callbacks.is_empty() {
+                return;
+            }
+            // Those of one record keep the order in which they were added.
+            callbacks.sort_by_key(|(ticket, _)| ticket.index);
             for (ticket, callback) in callbacks {
-                run(callback, self.metadata(ticket, outcome.clone()));
+                let result = self.state.lock().result(ticket.index);
+                if let Some(result) = result {
+                    run(callback, self.metadata(ticket, result));
+                }
             }
         }
     }
 }
 
+thread_local! {
+    static CALLBACKS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this thread is inside a callback: it must not wait for callbacks then.
+pub(super) fn in_callback() -> bool {
+    CALLBACKS.get() > 0
+}
+
 /// A callback that panics hurts nobody else.
-fn run(callback: Callback, answer: Result<RecordMetadata>) {
-    let call = std::panic::AssertUnwindSafe(|| callback(answer));
+pub(super) fn run<T>(callback: impl FnOnce(T), argument: T) {
+    CALLBACKS.set(CALLBACKS.get() + 1);
+    let call = std::panic::AssertUnwindSafe(|| callback(argument));
     // The panic has been reported by the panic hook; there is nobody to hand it to.
     let _ = std::panic::catch_unwind(call);
+    CALLBACKS.set(CALLBACKS.get() - 1);
 }
 
 impl std::fmt::Debug for BatchSlot {
@@ -173,23 +293,22 @@ impl std::fmt::Debug for BatchSlot {
     }
 }
 
-/// A slot waiting for the sync of its batch, with the queue whose callbacks follow.
-pub(crate) struct AwaitSync<Q: AfterSync> {
-    pub(crate) slot: Arc<BatchSlot>,
-    pub(crate) queue: Arc<Q>,
+/// Records that are written and wait for a sync, with the queue whose callbacks follow.
+pub(super) struct AwaitSync<Q: AfterSync> {
+    pub(super) slot: Arc<BatchSlot>,
+    pub(super) records: Range<i32>,
+    pub(super) placed: Placed,
+    pub(super) queue: Arc<Q>,
 }
 
 /// What is done after a sync decided slots.
-pub(crate) trait AfterSync: Send + Sync {
+pub(super) trait AfterSync: Send + Sync {
     fn after_sync(&self);
 }
 
 impl<Q: AfterSync> Synced for AwaitSync<Q> {
     fn synced(&self, result: Result<()>) {
-        let placed = self.slot.state.lock().written.take().map(|(_, _, placed)| placed);
-        if let Some(placed) = placed {
-            self.slot.decide(result.map(|()| placed));
-        }
+        self.slot.finish(self.records.clone(), result.map(|()| self.placed));
     }
 
     fn after_sync(&self) {

@@ -89,6 +89,15 @@ impl SealedBatch {
         self.header.write(&mut self.bytes);
     }
 
+    /// Gives the batch another producer epoch or sequence number, and computes the checksum again:
+    /// what a producer does when the batch before this one failed.
+    pub fn set_producer(&mut self, id: i64, epoch: i16, base_sequence: i32) {
+        self.header.producer_id = id;
+        self.header.producer_epoch = epoch;
+        self.header.base_sequence = base_sequence;
+        self.header.write(&mut self.bytes);
+    }
+
     /// Places the batch. Touches no byte under the checksum, so this is what an append does while
     /// it holds the partition. Every record's offset is relative to `base_offset`.
     ///

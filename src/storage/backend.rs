@@ -121,6 +121,11 @@ pub(super) fn read_only() -> io::Error {
 pub(crate) trait RawFile: Debug + Send + Sync {
     /// Writes at `offset`; may write less than given.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+    /// Writes these one after the other from `offset` on; may write less than given. One system
+    /// call where the home has one for it.
+    fn write_vectored_at(&self, offset: u64, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        parts.iter().find(|part| !part.is_empty()).map_or(Ok(0), |part| self.write_at(offset, part))
+    }
     /// Reads at most `len` bytes at `offset`; fewer only at the end of the file. Shares memory
     /// with the file where it can, and copies otherwise.
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes>;

@@ -146,6 +146,12 @@ impl RawFile for DiskFile {
         self.handle.change(|file| file.write_at(bytes, offset))
     }
 
+    #[cfg(any(target_os = "linux", target_os = "freebsd"))]
+    fn write_vectored_at(&self, offset: u64, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let at = offset.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.handle.change(|file| Ok(nix::sys::uio::pwritev(file, parts, at)?))
+    }
+
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         let file = self.handle.file()?;
         let mut want = len;

@@ -198,6 +198,29 @@ impl File {
         Ok(())
     }
 
+    /// Writes all of `parts`, one after the other from `offset` on. After an error any part of them
+    /// may be written.
+    pub(crate) fn write_all_vectored_at(
+        &self,
+        offset: u64,
+        parts: &mut [io::IoSlice<'_>],
+    ) -> Result<()> {
+        let (mut rest, mut at) = (parts, offset);
+        io::IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            match self.raw.write_vectored_at(at, rest) {
+                Ok(0) => return Err(self.error(io::ErrorKind::WriteZero.into(), "write")),
+                Ok(written) => {
+                    io::IoSlice::advance_slices(&mut rest, written);
+                    at = at.saturating_add(written as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.error(error, "write")),
+            }
+        }
+        Ok(())
+    }
+
     /// At most `len` bytes at `offset`; fewer only at the end of the file.
     pub(crate) fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
         self.raw.read_at(offset, len).map_err(|e| self.error(e, "read"))
@@ -272,6 +295,19 @@ mod tests {
             assert_eq!(storage.list(None).unwrap().len(), 1);
             assert!(storage.read_all(&at("f"), 2).is_err());
             assert_eq!(storage.read_all(&at("g"), 2).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn parts_are_written_one_after_the_other() {
+        let home = tempfile::tempdir().unwrap();
+        for storage in [Storage::memory(), Storage::disk(home.path())] {
+            let file = storage.open(&at("f"), Open::CreateNew).unwrap();
+            file.write_all_at(0, b"ab").unwrap();
+            let mut parts = [&b""[..], b"cd", b"", b"efg"].map(io::IoSlice::new);
+            file.write_all_vectored_at(2, &mut parts).unwrap();
+            file.write_all_vectored_at(7, &mut []).unwrap();
+            assert_eq!(&file.read_at(0, 99).unwrap()[..], b"abcdefg");
         }
     }
 

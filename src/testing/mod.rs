@@ -5,5 +5,9 @@
 
 mod clock;
 
+mod control;
+
+pub use crate::broker::{FaultBuilder, FaultHandle, Faults, OpKind};
 pub use crate::storage::{Fault, FaultKind, FaultOp, SimStorage};
 pub use clock::MockClock;
+pub use control::Testing;

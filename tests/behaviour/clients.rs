@@ -201,7 +201,8 @@ fn errors_come_through_the_delivery_and_neighbours_are_written() {
     for home in homes() {
         let broker = home.builder().auto_create_topics(false).open().unwrap();
         broker.create_topic("t").unwrap();
-        let producer = broker.producer().max_request_size(1000).build().unwrap();
+        let settings = broker.producer().max_request_size(1000).max_block(SECOND / 100);
+        let producer = settings.build().unwrap();
         let fails = |record: ProducerRecord<'_>| producer.send(record).wait().unwrap_err().code();
         producer.send(ProducerRecord::to("t").value("before")).wait().unwrap();
         assert_eq!(

@@ -1,0 +1,79 @@
+//! Producer ids: never one that a log may know already.
+//!
+//! They begin at a random point far above those of a young Kafka cluster, so that a cluster which
+//! is given our segment files never takes a new producer's batch for one of ours. They are reserved
+//! in blocks, durably before the first of a block is used, so that no id is given twice, whatever
+//! happens to the process.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::checkpoint::{self, Damaged};
+use crate::log::{Decoded, LogContext, decode_framed, encode_framed};
+
+const FILE: &str = "logreel.producer-ids";
+const VERSION: u32 = 1;
+/// One number; a larger file is none of ours.
+const FILE_BYTES_MAX: usize = 1024;
+/// Kafka's `ProducerIdsBlock` has as many: one write for a thousand producers.
+const BLOCK: i64 = 1000;
+const FIRST_MIN: i64 = 1 << 48;
+const FIRST_MAX: i64 = 1 << 62;
+
+/// Gives out producer ids. A leaf lock; held while a block is reserved, which writes a file.
+#[derive(Debug, Default)]
+pub(crate) struct ProducerIds(Mutex<Option<Range<i64>>>);
+
+impl ProducerIds {
+    /// An id that nobody has had.
+    pub(crate) fn next(&self, context: &LogContext) -> Result<i64> {
+        let mut block = self.0.lock();
+        if let Some(id) = block.as_mut().and_then(Iterator::next) {
+            return Ok(id);
+        }
+        let free = match &*block {
+            Some(used) => used.end,
+            None => stored(context)?.unwrap_or_else(|| random_start(context)),
+        };
+        // A partition that was copied in may hold ids of another directory.
+        let seen = context.highest_producer_id.load(Ordering::Acquire);
+        let mut start = free.max(seen.saturating_add(1));
+        if start > i64::MAX - BLOCK {
+            start = random_start(context);
+        }
+        let body = format!("next {}\n", start + BLOCK);
+        let text = encode_framed("producer-ids", VERSION, &body);
+        checkpoint::replace(&context.storage, None, FILE, &text)?;
+        *block = Some(start + 1..start + BLOCK);
+        Ok(start)
+    }
+}
+
+fn random_start(context: &LogContext) -> i64 {
+    let span = u64::try_from(FIRST_MAX - FIRST_MIN).unwrap_or(1);
+    FIRST_MIN + i64::try_from(context.random.below(span)).unwrap_or(0)
+}
+
+/// The first id that was never reserved; `None` in a new directory, and when the file is damaged:
+/// a new random point meets none of the old ids.
+fn stored(context: &LogContext) -> Result<Option<i64>> {
+    let path = checkpoint::path(None, FILE);
+    let Some(bytes) = context.storage.read_all(&path, FILE_BYTES_MAX)? else { return Ok(None) };
+    match decode_framed("producer-ids", VERSION, &bytes) {
+        Ok(Decoded::Body(body)) => {
+            let next = body.strip_prefix("next ").and_then(|n| n.trim_end().parse::<i64>().ok());
+            Ok(next.filter(|next| *next >= FIRST_MIN))
+        }
+        Ok(Decoded::Newer(found)) => Err(Error::new(
+            ErrorKind::InvalidDirectory,
+            format!(
+                "{} has version {found}, this release reads up to {VERSION}; use a newer logreel",
+                context.storage.path_of(&path).display()
+            ),
+        )),
+        Err(Damaged) => Ok(None),
+    }
+}

@@ -1,0 +1,304 @@
+//! The batches of one partition that take records, and those that are full.
+//!
+//! A leaf lock, held to encode a record or to take a batch. No user code runs under it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::config::ProducerConfig;
+use super::memory::{Memory, Reservation};
+use super::record::ProducerRecord;
+use super::slot::{BatchSlot, Ticket};
+use crate::error::{Error, Result};
+use crate::record::{BatchBuilder, Compression};
+use crate::time::Clock;
+
+/// A batch that takes records, or is full.
+pub(super) struct OpenBatch {
+    pub(super) builder: BatchBuilder,
+    pub(super) slot: Arc<BatchSlot>,
+    due: Duration,
+}
+
+/// What became of adding a record.
+pub(super) enum Added {
+    To(Place),
+    /// A new batch is needed, and so much memory for it was not free. If `filled`, a batch was
+    /// filled all the same.
+    NeedsMemory(usize),
+}
+
+/// Where a record was added.
+pub(super) struct Place {
+    pub(super) slot: Arc<BatchSlot>,
+    pub(super) ticket: Ticket,
+    /// The record filled its batch: whoever added it runs it.
+    pub(super) filled: bool,
+    /// There was no batch before.
+    pub(super) first: bool,
+    /// No batch is open any more.
+    pub(super) closes_batch: bool,
+}
+
+/// Which batches to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// Those that are full: what they left behind may wait for company.
+    Full,
+    /// Those that are due.
+    Due,
+    /// All there are.
+    All,
+    /// All there are, for the last time: what fails now is not tried again.
+    Last,
+}
+
+/// The batches of one partition that nobody runs yet.
+pub(super) struct Accumulator {
+    state: Mutex<State>,
+    /// How many are full, for who chooses partitions by it.
+    backlog: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    open: Option<OpenBatch>,
+    /// Full batches, oldest first.
+    full: VecDeque<OpenBatch>,
+    /// Slots in the order of their batches, until their callbacks have run.
+    outstanding: VecDeque<Arc<BatchSlot>>,
+    /// Somebody runs callbacks.
+    delivering: bool,
+    /// Nothing more is taken.
+    closed: bool,
+    /// Nothing is run before this: the last try failed.
+    backoff: Option<Duration>,
+}
+
+/// What a batch is made of, besides its records.
+pub(super) struct Material<'a> {
+    pub(super) config: &'a ProducerConfig,
+    pub(super) memory: &'a Arc<Memory>,
+    pub(super) clock: &'a Clock,
+    pub(super) tp: &'a crate::types::TopicPartition,
+    /// The topic's codec, where it overrules the producer's.
+    pub(super) codec: Option<(Compression, Option<i32>)>,
+}
+
+impl Material<'_> {
+    /// How much memory a batch reserves for a first record of at most `record_size`.
+    fn reservation(&self, record_size: usize) -> usize {
+        self.config.batch_size.max(record_size).min(self.memory.total())
+    }
+
+    pub(super) fn builder(&self) -> BatchBuilder {
+        let builder = BatchBuilder::with_buffer(self.memory.take_buffer());
+        match self.codec.unwrap_or((self.config.compression, self.config.compression_level)) {
+            (Compression::None, _) => builder,
+            (codec, level) => builder.compression(codec, level),
+        }
+    }
+
+    pub(super) fn open(&self, reservation: Reservation) -> OpenBatch {
+        self.with_records(self.builder(), reservation)
+    }
+
+    pub(super) fn with_records(
+        &self,
+        builder: BatchBuilder,
+        reservation: Reservation,
+    ) -> OpenBatch {
+        let now = self.clock.monotonic();
+        let deadline = now.saturating_add(self.config.delivery_timeout);
+        OpenBatch {
+            builder,
+            slot: BatchSlot::new(self.tp.clone(), deadline, reservation),
+            due: now.saturating_add(self.config.linger),
+        }
+    }
+}
+
+impl Accumulator {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::default(), backlog: AtomicUsize::new(0) }
+    }
+
+    /// Encodes a record into the open batch. A new batch takes `reservation`, or what is free.
+    pub(super) fn add(
+        &self,
+        record: &ProducerRecord<'_>,
+        timestamp: i64,
+        size_max: usize,
+        reservation: Option<Reservation>,
+        material: &Material<'_>,
+    ) -> Result<Added> {
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let stamp = Some(timestamp);
+        let limit = material.config.batch_size;
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.closed {
+            return Err(Error::closed("producer"));
+        }
+        let mut filled = false;
+        if let Some(open) = &state.open {
+            let more = open.builder.encoded_size(stamp, key, value, &record.headers);
+            if open.builder.size() + more > limit {
+                state.full.extend(state.open.take());
+                filled = true;
+            }
+        }
+        let first = state.open.is_none() && state.full.is_empty();
+        let open = match &mut state.open {
+            Some(open) => open,
+            empty => {
+                let size = material.reservation(size_max);
+                let Some(reservation) = reservation.or_else(|| material.memory.try_reserve(size))
+                else {
+                    self.backlog.store(state.full.len(), Ordering::Relaxed);
+                    return Ok(Added::NeedsMemory(size));
+                };
+                let open = empty.insert(material.open(reservation));
+                state.outstanding.push_back(Arc::clone(&open.slot));
+                open
+            }
+        };
+        let index = match open.builder.append(stamp, key, value, &record.headers) {
+            Ok(index) => index,
+            Err(error) => {
+                // A batch without a record is nothing to wait for.
+                if open.builder.is_empty() {
+                    state.open = None;
+                    if let Some(slot) = state.outstanding.pop_back() {
+                        slot.set_count(0);
+                    }
+                }
+                return Err(error.into());
+            }
+        };
+        let slot = Arc::clone(&open.slot);
+        if open.builder.size() >= limit {
+            state.full.extend(state.open.take());
+            filled = true;
+        }
+        self.backlog.store(state.full.len(), Ordering::Relaxed);
+        let ticket = Ticket { index, timestamp };
+        let closes_batch = state.open.is_none();
+        Ok(Added::To(Place { slot, ticket, filled, first, closes_batch }))
+    }
+
+    /// Adds a batch that is complete, behind what was added before.
+    pub(super) fn add_batch(&self, batch: OpenBatch) -> Result<()> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.closed {
+            return Err(Error::closed("producer"));
+        }
+        state.full.extend(state.open.take());
+        state.outstanding.push_back(Arc::clone(&batch.slot));
+        state.full.push_back(batch);
+        self.backlog.store(state.full.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many batches are full.
+    pub(super) fn backlog(&self) -> usize {
+        self.backlog.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_full(&self) -> bool {
+        self.backlog() > 0
+    }
+
+    /// When something is to be done: a batch run, or one given up.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        // The oldest that is not decided has the earliest deadline.
+        let undecided = state.outstanding.iter().find(|slot| !slot.is_decided());
+        let deadline = undecided.map(|slot| slot.deadline);
+        let due = match (state.backoff, state.full.is_empty()) {
+            (Some(backoff), _) => Some(backoff),
+            (None, false) => Some(Duration::ZERO),
+            (None, true) => state.open.as_ref().map(|open| open.due),
+        };
+        [due, deadline].into_iter().flatten().min()
+    }
+
+    /// Takes at most `max` batches that are to be run.
+    pub(super) fn take(&self, which: Run, now: Duration, max: usize, into: &mut Vec<OpenBatch>) {
+        let mut state = self.state.lock();
+        let full = state.full.len().min(max);
+        into.extend(state.full.drain(..full));
+        if full < max {
+            let due = |open: &mut OpenBatch| match which {
+                Run::Full => false,
+                Run::Due => open.due <= now,
+                Run::All | Run::Last => true,
+            };
+            into.extend(state.open.take_if(due));
+        }
+        self.backlog.store(state.full.len(), Ordering::Relaxed);
+    }
+
+    /// Runs nothing before this; `None`: at once.
+    pub(super) fn set_backoff(&self, until: Option<Duration>) {
+        self.state.lock().backoff = until;
+    }
+
+    pub(super) fn is_backing_off(&self, now: Duration) -> bool {
+        self.state.lock().backoff.is_some_and(|until| now < until)
+    }
+
+    /// Gives up what is past its deadline.
+    pub(super) fn expire(&self, now: Duration) {
+        let expired: Vec<Arc<BatchSlot>> = {
+            let state = self.state.lock();
+            state.outstanding.iter().take_while(|slot| slot.deadline <= now).cloned().collect()
+        };
+        for slot in expired {
+            slot.expire(now);
+        }
+    }
+
+    /// Takes no more records.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+    }
+
+    /// The batches that were handed in and whose callbacks have not all run.
+    pub(super) fn outstanding(&self) -> Vec<Arc<BatchSlot>> {
+        self.state.lock().outstanding.iter().cloned().collect()
+    }
+
+    /// Runs the callbacks of decided batches, in order, unless another thread does.
+    pub(super) fn deliver(&self) {
+        loop {
+            let slot = {
+                let mut state = self.state.lock();
+                let decided = state.outstanding.front().filter(|slot| slot.is_decided()).cloned();
+                let Some(slot) = decided.filter(|_| !state.delivering) else { return };
+                state.delivering = true;
+                slot
+            };
+            slot.deliver();
+            let mut state = self.state.lock();
+            state.delivering = false;
+            // It stays the first while its callbacks run.
+            state.outstanding.pop_front();
+        }
+    }
+}
+
+impl Drop for Accumulator {
+    /// No delivery waits for ever: what nobody ran has failed.
+    fn drop(&mut self) {
+        for slot in self.state.get_mut().outstanding.drain(..) {
+            slot.fail(Error::closed("producer"));
+            slot.deliver();
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What all partitions of a producer share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::config::ProducerConfig;
+use super::memory::Memory;
+use crate::broker::Shared;
+use crate::error::Result;
+use crate::time::Clock;
+
+/// What all partitions of a producer share.
+pub(super) struct Client {
+    /// No handle: the background thread holds a producer for a moment, and must not be the one that
+    /// keeps the broker open.
+    pub(super) broker: Arc<Shared>,
+    pub(super) config: ProducerConfig,
+    pub(super) memory: Arc<Memory>,
+    /// The producer's id, once it is needed.
+    id: Mutex<Option<i64>>,
+}
+
+impl Client {
+    pub(super) fn new(broker: Arc<Shared>, config: ProducerConfig) -> Arc<Self> {
+        let memory = Memory::new(config.buffer_memory);
+        Arc::new(Self { broker, config, memory, id: Mutex::new(None) })
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.broker.context.clock
+    }
+
+    /// The producer's id. The first call may write a file.
+    pub(super) fn id(&self) -> Result<i64> {
+        let mut id = self.id.lock();
+        match *id {
+            Some(id) => Ok(id),
+            None => Ok(*id.insert(self.new_id()?)),
+        }
+    }
+
+    /// An id that nobody has had.
+    pub(super) fn new_id(&self) -> Result<i64> {
+        self.broker.producer_ids.next(&self.broker.context)
+    }
+
+    /// How long to wait after so many failures: doubling, up to a limit, with a fifth more or less
+    /// so that many who failed together do not come back together (KIP-580).
+    pub(super) fn backoff(&self, failures: u32) -> Duration {
+        let doubled = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        let wait = self.config.retry_backoff.saturating_mul(doubled);
+        let wait = wait.min(self.config.retry_backoff_max);
+        let per_mille = u32::try_from(self.broker.context.random.below(401)).unwrap_or(200) + 800;
+        wait.checked_mul(per_mille).map_or(wait, |scaled| scaled / 1000)
+    }
+}

@@ -1,0 +1,39 @@
+//! `max.block.ms`: how long one call to `send` may block in all.
+
+use std::time::Duration;
+
+use crate::time::Clock;
+
+/// How long one call may still block. The clock is only read once something blocks.
+pub(super) struct BlockLimit {
+    clock: Clock,
+    max: Duration,
+    /// Set when the call first blocks; `None` inside: never.
+    deadline: Option<Option<Duration>>,
+}
+
+impl BlockLimit {
+    pub(super) fn new(clock: Clock, max: Duration) -> Self {
+        Self { clock, max, deadline: None }
+    }
+
+    pub(super) fn never_blocks(&self) -> bool {
+        self.max.is_zero()
+    }
+
+    /// The moment on the monotonic clock at which it must return.
+    pub(super) fn deadline(&mut self) -> Option<Duration> {
+        let (clock, max) = (&self.clock, self.max);
+        *self.deadline.get_or_insert_with(|| clock.deadline(max))
+    }
+
+    pub(super) fn is_over(&mut self) -> bool {
+        let now = self.clock.monotonic();
+        self.deadline().is_some_and(|deadline| now >= deadline)
+    }
+
+    /// The limit, for messages.
+    pub(super) fn text(&self) -> String {
+        format!("{} ms", self.max.as_millis())
+    }
+}

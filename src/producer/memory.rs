@@ -1,0 +1,176 @@
+//! `buffer.memory`: how many bytes a producer may hold that are not delivered yet.
+//!
+//! Every batch reserves its size when it is opened and gives it back when it is decided. Whoever
+//! finds nothing free queues up, so that a large batch is not starved by small ones.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::wait::Waiter;
+
+/// The memory of one producer.
+pub(super) struct Memory {
+    total: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    free: usize,
+    /// Who waits, in the order they came.
+    queue: VecDeque<Arc<Waiter>>,
+    /// Buffers of batches that are done, for batches to come.
+    buffers: Vec<Vec<u8>>,
+    /// Bytes in `buffers`.
+    kept: usize,
+}
+
+impl Memory {
+    pub(super) fn new(total: usize) -> Arc<Self> {
+        let state = State { free: total, queue: VecDeque::new(), buffers: Vec::new(), kept: 0 };
+        Arc::new(Self { total, state: Mutex::new(state) })
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Bytes that are not reserved.
+    pub(super) fn free(&self) -> usize {
+        self.state.lock().free
+    }
+
+    /// Reserves memory if it is free and nobody has waited longer.
+    pub(super) fn try_reserve(self: &Arc<Self>, size: usize) -> Option<Reservation> {
+        let mut state = self.state.lock();
+        if !state.queue.is_empty() {
+            return None;
+        }
+        self.take(&mut state, size)
+    }
+
+    fn take(self: &Arc<Self>, state: &mut State, size: usize) -> Option<Reservation> {
+        state.free = state.free.checked_sub(size)?;
+        Some(Reservation { memory: Arc::clone(self), size })
+    }
+
+    /// Takes a place at the end of the queue.
+    pub(super) fn queue(self: &Arc<Self>) -> Place {
+        let waiter = Waiter::new();
+        self.state.lock().queue.push_back(Arc::clone(&waiter));
+        Place { memory: Arc::clone(self), waiter }
+    }
+
+    /// Wakes everybody in the queue, because nothing will come free any more.
+    pub(super) fn wake_all(&self) {
+        let waiting = self.state.lock().queue.clone();
+        waiting.iter().for_each(|waiter| waiter.signal());
+    }
+
+    /// An empty buffer, with the capacity of an earlier batch if there is one.
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        let mut state = self.state.lock();
+        let buffer = state.buffers.pop().unwrap_or_default();
+        state.kept -= buffer.capacity().min(state.kept);
+        buffer
+    }
+
+    /// Keeps the buffer of a batch that is written, within a quarter of the memory.
+    pub(super) fn give_buffer(&self, buffer: Vec<u8>) {
+        let mut state = self.state.lock();
+        let kept = state.kept.saturating_add(buffer.capacity());
+        if kept <= self.total / 4 {
+            state.kept = kept;
+            state.buffers.push(buffer);
+        }
+    }
+}
+
+/// Reserved memory; free again when this is dropped.
+pub(super) struct Reservation {
+    memory: Arc<Memory>,
+    size: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = self.memory.state.lock();
+            state.free += self.size;
+            state.queue.front().cloned()
+        };
+        if let Some(next) = next {
+            next.signal();
+        }
+    }
+}
+
+/// A place in the queue for memory; given up when this is dropped.
+pub(super) struct Place {
+    memory: Arc<Memory>,
+    pub(super) waiter: Arc<Waiter>,
+}
+
+impl Place {
+    /// Reserves memory if it is free and this place is the first.
+    pub(super) fn try_reserve(&self, size: usize) -> Option<Reservation> {
+        let mut state = self.memory.state.lock();
+        let is_first = state.queue.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter));
+        if is_first { self.memory.take(&mut state, size) } else { None }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = self.memory.state.lock();
+            state.queue.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+            state.queue.front().cloned()
+        };
+        if let Some(next) = next {
+            next.signal();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_comes_back_when_its_reservation_goes() {
+        let memory = Memory::new(100);
+        let held = memory.try_reserve(60).unwrap();
+        assert!(memory.try_reserve(41).is_none());
+        let rest = memory.try_reserve(40).unwrap();
+        assert_eq!(memory.free(), 0);
+        drop((held, rest));
+        assert_eq!(memory.free(), 100);
+    }
+
+    #[test]
+    fn who_waits_longer_goes_first() {
+        let memory = Memory::new(100);
+        let held = memory.try_reserve(60).unwrap();
+        let (large, small) = (memory.queue(), memory.queue());
+        assert!(large.try_reserve(80).is_none());
+        assert!(small.try_reserve(10).is_none(), "there is room, but not its turn");
+        assert!(memory.try_reserve(10).is_none(), "nor that of a newcomer");
+        drop(held);
+        let held = large.try_reserve(80).unwrap();
+        drop(large);
+        let other = small.try_reserve(10).unwrap();
+        drop((small, held, other));
+        assert!(memory.try_reserve(100).is_some());
+    }
+
+    #[test]
+    fn buffers_are_used_again_within_the_limit() {
+        let memory = Memory::new(1000);
+        memory.give_buffer(Vec::with_capacity(200));
+        memory.give_buffer(Vec::with_capacity(100));
+        assert_eq!(memory.take_buffer().capacity(), 200);
+        assert_eq!(memory.take_buffer().capacity(), 0);
+    }
+}

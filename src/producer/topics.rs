@@ -1,0 +1,126 @@
+//! The topics a producer has sent to, each with the queues of its partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::client::Client;
+use super::queue::PartitionQueue;
+use super::sticky::Sticky;
+use crate::error::Result;
+use crate::types::TopicId;
+
+/// A topic as this producer knows it.
+pub(super) struct TopicQueues {
+    id: TopicId,
+    pub(super) partitions: Vec<Arc<PartitionQueue>>,
+    pub(super) sticky: Sticky,
+}
+
+impl TopicQueues {
+    pub(super) fn count(&self) -> i32 {
+        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+    }
+
+    /// The queue of a partition, if there is one.
+    pub(super) fn queue(&self, partition: i32) -> Option<&Arc<PartitionQueue>> {
+        usize::try_from(partition).ok().and_then(|index| self.partitions.get(index))
+    }
+}
+
+/// The topics a producer has sent to.
+pub(super) struct Topics {
+    client: Arc<Client>,
+    /// Leaf lock, held for a look.
+    known: RwLock<BTreeMap<Arc<str>, Arc<TopicQueues>>>,
+    /// The broker's topics when `known` was last checked against them.
+    seen_version: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// A topic, and what it took the place of.
+pub(super) struct Found {
+    pub(super) topic: Arc<TopicQueues>,
+    /// A topic of the same name that was deleted: what was sent to it must fail now, not never.
+    pub(super) replaced: Option<Arc<TopicQueues>>,
+}
+
+impl Topics {
+    pub(super) fn new(client: Arc<Client>) -> Self {
+        let version = client.broker.topics_version.load(Ordering::Acquire);
+        Self {
+            client,
+            known: RwLock::default(),
+            seen_version: AtomicU64::new(version),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The queues of a topic. Topics that came, grew or were made anew since are looked up again;
+    /// one that is missing is made if the broker may do that.
+    pub(super) fn find(&self, name: &str) -> Result<Found> {
+        let version = self.client.broker.topics_version.load(Ordering::Acquire);
+        if self.seen_version.load(Ordering::Acquire) == version
+            && let Some(known) = self.known.read().get(name)
+        {
+            return Ok(Found { topic: Arc::clone(known), replaced: None });
+        }
+        let state = self.client.broker.topic_or_create(name)?;
+        let logs = state.logs();
+        let mut known = self.known.write();
+        let (same, replaced) = match known.get(name).cloned() {
+            Some(topic) if topic.id == state.id => (Some(topic), None),
+            other => (None, other),
+        };
+        let topic = match same {
+            Some(topic) if topic.partitions.len() == logs.len() => topic,
+            _ => {
+                let mut partitions = same.map_or(Vec::new(), |topic| topic.partitions.clone());
+                for log in logs.iter().skip(partitions.len()) {
+                    let queue = PartitionQueue::new(Arc::clone(log), Arc::clone(&self.client));
+                    if self.closed.load(Ordering::Acquire) {
+                        queue.accumulator.close();
+                    }
+                    partitions.push(Arc::new(queue));
+                }
+                let new = TopicQueues { id: state.id, partitions, sticky: Sticky::default() };
+                let new = Arc::new(new);
+                known.insert(Arc::clone(&state.name), Arc::clone(&new));
+                new
+            }
+        };
+        // The version is taken when all that is known is current.
+        if known.values().all(|topic| self.is_current(topic)) {
+            self.seen_version.store(version, Ordering::Release);
+        }
+        Ok(Found { topic, replaced })
+    }
+
+    fn is_current(&self, known: &TopicQueues) -> bool {
+        known.partitions.first().is_some_and(|queue| {
+            self.client.broker.topic(queue.log.tp.topic()).is_some_and(|topic| {
+                topic.id == known.id && topic.logs().len() == known.partitions.len()
+            })
+        })
+    }
+
+    pub(super) fn all_queues(&self) -> Vec<Arc<PartitionQueue>> {
+        let known = self.known.read();
+        known.values().flat_map(|topic| topic.partitions.iter().cloned()).collect()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Takes no more records. Says whether this was the first call.
+    pub(super) fn close(&self) -> bool {
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        for queue in self.all_queues() {
+            queue.accumulator.close();
+        }
+        first
+    }
+}
