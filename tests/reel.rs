@@ -28,6 +28,10 @@ impl Reel {
         self.home.path().join("data")
     }
 
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.home.path().join(name), text).unwrap();
+    }
+
     fn start(&self, line: &str) -> Child {
         let mut words = line.split(' ');
         let mut command = Command::new(program());
@@ -198,6 +202,15 @@ fn bad_input_gets_one_line_and_code_one() {
         ("console-producer --topic nowhere", "UNKNOWN_TOPIC_OR_PARTITION"),
         ("console-producer --topic t --property parse.key=true", "no key separator on line 1"),
         ("console-producer --topic t --producer-property acks=9", "acks"),
+        ("console-producer --topic t --request-required-acks 7", "acks"),
+        ("console-producer --topic t --timeout -5", "-5"),
+        ("console-producer --topic t --batch-size x", "x"),
+        ("console-producer --topic t --reader-config none", "cannot read none"),
+        ("console-producer --topic t --producer.config none", "cannot read none"),
+        ("console-producer --topic t --property parse.key=maybe", "true or false"),
+        ("console-producer --topic t --property key.separator=", "key.separator is empty"),
+        ("console-producer --topic t --property null.marker=:", "headers.key.separator"),
+        ("console-producer --topic t --property headers.delimiter=,", "may not be equal"),
         ("console-consumer --topic nowhere", "UNKNOWN_TOPIC_OR_PARTITION"),
         ("console-consumer --topic t --partition 9", "no partition 9"),
         ("console-consumer --topic t --partition 0 --offset -5", "-5"),
@@ -226,4 +239,60 @@ fn nobody_has_to_listen() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success() && !said.contains("panicked"), "{line}: {said}");
     }
+}
+
+#[test]
+fn flags_win_over_properties_and_those_over_files() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    reel.write("producer", "# Kafka's form\nacks = 9\nbatch.size: 1000\\\n  00\n\n!\nlinger.ms 0");
+    let produce = "console-producer --topic t --print-metadata --producer.config producer";
+    assert!(reel.fail(produce, "").contains("acks = 9"));
+    let sent = format!("{produce} --command-property acks=1 --timeout 60000");
+    assert_eq!(reel.run(&sent, "1\n2\n3\n"), "t-0@0\nt-0@1\nt-0@2\n");
+    let flags = "--producer-property acks=1 --request-required-acks 0 --batch-size 100 \
+                 --max-partition-memory-bytes 0 --producer-property compression.type=zstd \
+                 --compression-codec";
+    assert_eq!(reel.run(&format!("{produce} {flags}"), "4\n5\n"), "t-0@-\nt-0@-\n");
+
+    let dumped = reel.run("dump-log --files data/t-0/00000000000000000000.log", "");
+    let batches: Vec<&str> = dumped.lines().filter(|line| line.starts_with("baseOffset")).collect();
+    assert_eq!(batches.len(), 3, "{dumped}");
+    assert!(batches[0].contains("count: 3 ") && batches[0].contains("compresscodec: none"));
+    assert!(batches[1].contains("count: 1 ") && batches[1].contains("compresscodec: gzip"));
+}
+
+/// The producer was closed while another thread still called back, so the last lines were lost.
+#[test]
+fn every_delivered_line_is_told() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    let placed: String = (0..2000).map(|offset| format!("t-0@{offset}\n")).collect();
+    let produce = "console-producer --topic t --print-metadata";
+    assert_eq!(reel.run(produce, &"line\n".repeat(2000)), placed);
+}
+
+#[test]
+fn lines_are_read_as_kafka_reads_them() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    // A bar between key and value, and what is empty is null.
+    reel.write("reader", "parse.key=TRUE\nkey.separator=\\u007c\nnull.marker=\n");
+    reel.run("console-producer --topic t --reader-config reader", "a|1\nb|\n|3\n");
+    let headers = "console-producer --topic t --reader-property parse.headers=true";
+    reel.run(headers, "h:1,,,\tlast separators\n");
+    let lenient = format!("{headers} --property ignore.error=true");
+    reel.run(&lenient, "h:1,g\tno value\nno delimiter\n");
+    let failed = reel.fail(&format!("{headers} --property null.marker=N"), "N:1\tx");
+    assert!(failed.contains("a header key on line 1 is the null marker"), "{failed}");
+    assert!(reel.fail(headers, "h:1,,g:2\tx").contains("no header key separator on line 1"));
+
+    let consume = "console-consumer --topic t --from-beginning --max-messages 6 \
+                   --property print.key=true --property print.headers=true";
+    assert_eq!(
+        reel.run(consume, ""),
+        "NO_HEADERS\ta\t1\nNO_HEADERS\tb\tnull\nNO_HEADERS\tnull\t3\n\
+         h:1\tnull\tlast separators\nh:1,g:null\tnull\tno value\n\
+         NO_HEADERS\tnull\tno delimiter\n"
+    );
 }

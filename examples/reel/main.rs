@@ -13,7 +13,10 @@ mod console_producer;
 mod dump_log;
 mod failure;
 mod indexes;
+mod line_format;
+mod owed;
 mod place;
+mod properties;
 mod show;
 mod topics;
 

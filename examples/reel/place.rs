@@ -61,9 +61,9 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads the value of a property that is true or false.
+/// Reads the value of a property that is true or false, in any case.
 pub(crate) fn truth(key: &str, value: &str) -> Outcome<bool> {
-    match value {
+    match value.trim().to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(Failure::new(format!("{key}={value}: true or false is needed"))),
