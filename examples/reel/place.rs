@@ -15,6 +15,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// For commands that can do without a directory.
+    pub(crate) fn at(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
     /// Opens the directory for writing. A command that does not make topics does not make the
     /// directory either: it would hide a mistyped name.
     pub(crate) fn open(&self, make: bool) -> Outcome<Broker> {
