@@ -1,10 +1,13 @@
 //! The example program `reel`, run as a user runs it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use logreel::{Broker, Partition};
 use tempfile::TempDir;
 
 /// The program lies beside this test's own directory; a plain `cargo test` builds both.
@@ -28,11 +31,28 @@ impl Reel {
         self.home.path().join("data")
     }
 
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.home.path().join(name), text).unwrap();
+    }
+
+    /// The end of each partition.
+    fn ends(&self, topic: &str) -> Vec<i64> {
+        let broker = Broker::open_read_only(self.dir()).unwrap();
+        let partitions = broker.topic(topic).unwrap().partitions();
+        partitions.iter().map(Partition::log_end_offset).collect()
+    }
+
+    /// The values of a topic, partition by partition.
+    fn values(&self, topic: &str) -> Vec<String> {
+        let line = format!("console-consumer --topic {topic} --from-beginning --timeout-ms 300");
+        self.run(&line, "").lines().map(str::to_owned).collect()
+    }
+
     fn start(&self, line: &str) -> Child {
         let mut words = line.split(' ');
         let mut command = Command::new(program());
         command.arg(words.next().unwrap());
-        if !line.starts_with("dump-log") {
+        if !line.starts_with("dump-log") && !line.contains("--in-memory") {
             command.arg("--dir").arg(self.dir());
         }
         command
@@ -198,6 +218,15 @@ fn bad_input_gets_one_line_and_code_one() {
         ("console-producer --topic nowhere", "UNKNOWN_TOPIC_OR_PARTITION"),
         ("console-producer --topic t --property parse.key=true", "no key separator on line 1"),
         ("console-producer --topic t --producer-property acks=9", "acks"),
+        ("console-producer --topic t --request-required-acks 7", "acks"),
+        ("console-producer --topic t --timeout -5", "-5"),
+        ("console-producer --topic t --batch-size x", "x"),
+        ("console-producer --topic t --reader-config none", "cannot read none"),
+        ("console-producer --topic t --producer.config none", "cannot read none"),
+        ("console-producer --topic t --property parse.key=maybe", "true or false"),
+        ("console-producer --topic t --property key.separator=", "key.separator is empty"),
+        ("console-producer --topic t --property null.marker=:", "headers.key.separator"),
+        ("console-producer --topic t --property headers.delimiter=,", "may not be equal"),
         ("console-consumer --topic nowhere", "UNKNOWN_TOPIC_OR_PARTITION"),
         ("console-consumer --topic t --partition 9", "no partition 9"),
         ("console-consumer --topic t --partition 0 --offset -5", "-5"),
@@ -226,4 +255,231 @@ fn nobody_has_to_listen() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success() && !said.contains("panicked"), "{line}: {said}");
     }
+}
+
+#[test]
+fn flags_win_over_properties_and_those_over_files() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    reel.write("producer", "# Kafka's form\nacks = 9\nbatch.size: 1000\\\n  00\n\n!\nlinger.ms 0");
+    let produce = "console-producer --topic t --print-metadata --producer.config producer";
+    assert!(reel.fail(produce, "").contains("acks = 9"));
+    let sent = format!("{produce} --command-property acks=1 --timeout 60000");
+    assert_eq!(reel.run(&sent, "1\n2\n3\n"), "t-0@0\nt-0@1\nt-0@2\n");
+    let flags = "--producer-property acks=1 --request-required-acks 0 --batch-size 100 \
+                 --max-partition-memory-bytes 0 --producer-property compression.type=zstd \
+                 --compression-codec";
+    assert_eq!(reel.run(&format!("{produce} {flags}"), "4\n5\n"), "t-0@-\nt-0@-\n");
+
+    let dumped = reel.run("dump-log --files data/t-0/00000000000000000000.log", "");
+    let batches: Vec<&str> = dumped.lines().filter(|line| line.starts_with("baseOffset")).collect();
+    assert_eq!(batches.len(), 3, "{dumped}");
+    assert!(batches[0].contains("count: 3 ") && batches[0].contains("compresscodec: none"));
+    assert!(batches[1].contains("count: 1 ") && batches[1].contains("compresscodec: gzip"));
+}
+
+/// The producer was closed while another thread still called back, so the last lines were lost.
+#[test]
+fn every_delivered_line_is_told() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    let placed: String = (0..2000).map(|offset| format!("t-0@{offset}\n")).collect();
+    let produce = "console-producer --topic t --print-metadata";
+    assert_eq!(reel.run(produce, &"line\n".repeat(2000)), placed);
+}
+
+#[test]
+fn lines_are_read_as_kafka_reads_them() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    // A bar between key and value, and what is empty is null.
+    reel.write("reader", "parse.key=TRUE\nkey.separator=\\u007c\nnull.marker=\n");
+    reel.run("console-producer --topic t --reader-config reader", "a|1\nb|\n|3\n");
+    let headers = "console-producer --topic t --reader-property parse.headers=true";
+    reel.run(headers, "h:1,,,\tlast separators\n");
+    let lenient = format!("{headers} --property ignore.error=true");
+    reel.run(&lenient, "h:1,g\tno value\nno delimiter\n");
+    let failed = reel.fail(&format!("{headers} --property null.marker=N"), "N:1\tx");
+    assert!(failed.contains("a header key on line 1 is the null marker"), "{failed}");
+    assert!(reel.fail(headers, "h:1,,g:2\tx").contains("no header key separator on line 1"));
+
+    let consume = "console-consumer --topic t --from-beginning --max-messages 6 \
+                   --property print.key=true --property print.headers=true";
+    assert_eq!(
+        reel.run(consume, ""),
+        "NO_HEADERS\ta\t1\nNO_HEADERS\tb\tnull\nNO_HEADERS\tnull\t3\n\
+         h:1\tnull\tlast separators\nh:1,g:null\tnull\tno value\n\
+         NO_HEADERS\tnull\tno delimiter\n"
+    );
+}
+
+/// What stands where the pattern has a `#`; all of it must be numbers.
+fn numbers<'a>(line: &'a str, pattern: &str) -> Vec<&'a str> {
+    let mut literals = pattern.split('#');
+    let mut rest = line.strip_prefix(literals.next().unwrap()).unwrap();
+    let mut found = Vec::new();
+    for literal in literals {
+        let at = if literal.is_empty() { Some(rest.len()) } else { rest.find(literal) };
+        let (number, after) = rest.split_at(at.unwrap_or_else(|| panic!("{literal}: {line}")));
+        assert!(number.parse::<f64>().is_ok_and(f64::is_finite), "{number}: {line}");
+        found.push(number);
+        rest = &after[literal.len()..];
+    }
+    assert_eq!(rest, "", "{line}");
+    found
+}
+
+fn decimals(numbers: &[&str]) -> Vec<usize> {
+    let after_point = |number: &&str| number.split_once('.').map_or(0, |(_, after)| after.len());
+    numbers.iter().map(after_point).collect()
+}
+
+const PERF_WINDOW: &str = "# records sent, # records/sec (# MB/sec), # ms avg latency, \
+                           # ms max latency.";
+const PERF_END: &str = "# records sent, # records/sec (# MB/sec), # ms avg latency, \
+                        # ms max latency, # ms 50th, # ms 95th, # ms 99th, # ms 99.9th.";
+const PERF_STEADY: &str = "# steady state records sent, # records/sec (# MB/sec), \
+                           # ms avg latency, # ms max latency, # ms 50th, # ms 95th, # ms 99th, \
+                           # ms 99.9th.";
+
+#[test]
+fn producer_perf_sends_what_it_says() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t --partitions 3", "");
+    let perf = "producer-perf --topic t --num-records 5000 --record-size 100 --throughput -1";
+    for (flags, total) in [
+        ("", 5000),
+        (
+            "--threads 3 --producer-props acks=1 linger.ms=5 --producer-props batch.size=4096",
+            10_000,
+        ),
+        ("--command-property acks=0", 15_000),
+    ] {
+        let said = reel.run(format!("{perf} {flags}").trim_end(), "");
+        let found = numbers(said.strip_suffix('\n').unwrap(), PERF_END);
+        assert_eq!(decimals(&found), [0, 6, 2, 2, 2, 0, 0, 0, 0], "{said}");
+        assert_eq!(found[0], "5000");
+        let values: Vec<f64> = found.iter().map(|number| number.parse().unwrap()).collect();
+        let mb = values[1] * 100.0 / 1024.0 / 1024.0;
+        assert!((mb - values[2]).abs() < 0.006, "{said}");
+        assert!(values[3] <= values[4], "{said}");
+        assert!(values[5..].is_sorted() && values[8] <= values[4] + 0.01, "{said}");
+        assert_eq!(reel.ends("t").iter().sum::<i64>(), total, "{flags}");
+    }
+    let values = reel.values("t");
+    let is_random = |value: &String| value.bytes().all(|letter| letter.is_ascii_uppercase());
+    assert!(values.iter().all(|value| value.len() == 100 && is_random(value)));
+    let letters: BTreeSet<u8> = values.iter().flat_map(|value| value.bytes()).collect();
+    assert_eq!(letters.len(), 26);
+    // Every run of one thread sends the same again.
+    assert!(values.iter().collect::<BTreeSet<_>>().len() >= 5000);
+}
+
+#[test]
+fn producer_perf_sends_payloads_of_a_file_or_numbers() {
+    let reel = Reel::new();
+    for topic in ["file", "numbers"] {
+        reel.run(&format!("topics --create --topic {topic}"), "");
+    }
+    reel.write("payloads", "\tone\ttwo\nlines\t\tthree\t");
+    let perf = "producer-perf --topic file --num-records 200 --throughput -1";
+    let said = reel.run(&format!("{perf} --payload-file payloads --payload-delimiter \\t"), "");
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines[0].starts_with("Reading payloads from: /"), "{said}");
+    assert!(lines[0].ends_with("/payloads"), "{said}");
+    assert_eq!(lines[1], "Number of messages read: 4");
+    assert_eq!(numbers(lines[2], PERF_END)[0], "200");
+    assert_eq!(reel.ends("file"), [200]);
+    let values: BTreeSet<String> = reel.values("file").into_iter().collect();
+    // The payload with a newline is two lines.
+    assert_eq!(values.iter().collect::<Vec<_>>(), ["", "lines", "one", "three", "two"]);
+
+    let perf = "producer-perf --topic numbers --num-records 12 --throughput -1";
+    reel.run(&format!("{perf} --payload-monotonic"), "");
+    assert_eq!(reel.values("numbers"), (0..12).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// Ten records a second; the warmup takes half a second of the six.
+#[test]
+fn producer_perf_keeps_to_its_throughput_and_tells_how_it_goes() {
+    let reel = Reel::new();
+    let begun = Instant::now();
+    let said = reel.run(
+        "producer-perf --in-memory --partitions 2 --topic t --num-records 60 --record-size 1000 \
+         --throughput 10.0 --warmup-records 5 --threads 2",
+        "",
+    );
+    assert!(begun.elapsed() >= Duration::from_millis(5890), "{:?}", begun.elapsed());
+    let lines: Vec<&str> = said.lines().collect();
+    let [warmup, steady, window, end, steady_end] = lines[..] else { panic!("{said}") };
+    assert_eq!(
+        warmup,
+        "Warmup first 5 records. Steady state results will print after the complete test summary."
+    );
+    assert_eq!(steady, "In steady state.");
+    let window = numbers(window, PERF_WINDOW);
+    assert_eq!(decimals(&window), [0, 1, 2, 1, 1], "{said}");
+    assert!((1..=55).contains(&window[0].parse().unwrap()), "{said}");
+    let end = numbers(end, PERF_END);
+    assert_eq!(end[0], "60");
+    assert!(end[1].parse::<f64>().unwrap() < 10.5, "{said}");
+    assert_eq!(numbers(steady_end, PERF_STEADY)[0], "55");
+    assert!(!reel.dir().exists());
+}
+
+#[test]
+fn producer_perf_counts_only_what_was_delivered() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    reel.write("payloads", &format!("short\n{}\n", "x".repeat(2000)));
+    let perf = "producer-perf --topic t --num-records 50 --payload-file payloads --throughput -1 \
+                --producer-props max.request.size=1000";
+    let output = reel.finish(perf, "");
+    let said = String::from_utf8(output.stdout).unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let sent: i64 = numbers(said.lines().last().unwrap(), PERF_END)[0].parse().unwrap();
+    assert!((1..50).contains(&sent), "{said}");
+    assert_eq!(reel.ends("t"), [sent]);
+    let failed = format!("reel: {} of 50 records failed, the first: MESSAGE_TOO_LARGE", 50 - sent);
+    assert!(told.starts_with(&failed), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn producer_perf_refuses_what_makes_no_sense() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t", "");
+    reel.write("empty", "");
+    let perf = "producer-perf --topic t --throughput -1 --num-records 9";
+    let letters = format!("{perf} --record-size 10");
+    let cases = [
+        ("producer-perf --topic t --throughput -1 --record-size 9 --num-records 0", "'0'"),
+        ("producer-perf --topic t --throughput -1 --record-size 9 --num-records -1", "'-1'"),
+        ("producer-perf --topic t --throughput 0 --record-size 9 --num-records 1", "'0'"),
+        ("producer-perf --topic t --throughput fast --record-size 9 --num-records 1", "'fast'"),
+        ("producer-perf --topic t --record-size 9 --num-records 1", "--throughput"),
+        (
+            "producer-perf --in-memory --topic ../x --throughput 9 --num-records 1 --record-size 9",
+            "INVALID_TOPIC",
+        ),
+        (perf, "--record-size"),
+        (&format!("{perf} --record-size 0"), "'0'"),
+        (&format!("{perf} --payload-file nothing"), "cannot read nothing"),
+        (&format!("{perf} --payload-file empty"), "empty holds no payload"),
+        (&format!("{perf} --payload-monotonic --record-size 9"), "cannot be used with"),
+        (&format!("{letters} --in-memory --dir data"), "cannot be used with"),
+        (&format!("{letters} --partitions 2"), "cannot be used with"),
+        (&format!("{letters} --producer-props acks=1 no.such=1"), "no.such"),
+        (&format!("{letters} --producer-props acks"), "'acks'"),
+        (&format!("{letters} --producer.config nothing"), "cannot read nothing"),
+        (&format!("{letters} --warmup-records 9"), "--warmup-records"),
+        (&format!("{letters} --threads 0"), "'0'"),
+        (&letters.replace("--topic t", "--topic nowhere"), "UNKNOWN_TOPIC_OR_PARTITION"),
+    ];
+    for (line, said) in cases {
+        let told = reel.fail(line, "");
+        assert!(told.contains(said), "{line}: {told}");
+    }
+    assert_eq!(reel.ends("t"), [0]);
 }

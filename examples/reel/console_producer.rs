@@ -1,15 +1,19 @@
 //! `reel console-producer`: Kafka's `kafka-console-producer`.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use logreel::{Broker, Compression, ProducerRecord, RecordMetadata, Result};
+use logreel::{Broker, Compression, RecordMetadata, Result};
 
 use crate::failure::{Failure, Outcome};
-use crate::place::{Place, pair, topic, truth};
+use crate::line_format::LineFormat;
+use crate::owed::wait_until_told;
+use crate::place::{Place, pair, topic};
+use crate::properties::{merged, with_properties};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -20,14 +24,19 @@ pub(crate) struct Args {
     topic: String,
     /// How to read lines: parse.key, key.separator, parse.headers, headers.delimiter,
     /// headers.separator, headers.key.separator, null.marker, ignore.error
-    #[arg(long, value_name = "K=V", value_parser = pair)]
+    #[arg(long, visible_alias = "reader-property", value_name = "K=V", value_parser = pair)]
     property: Vec<(String, String)>,
-    /// A setting of the producer, by Kafka's name
-    #[arg(long, value_name = "K=V", value_parser = pair)]
+    /// A properties file that says how to read lines; --property wins
+    #[arg(long, value_name = "FILE")]
+    reader_config: Option<PathBuf>,
+    /// A setting of the producer, by Kafka's name; the flags below win
+    #[arg(long, visible_alias = "command-property", value_name = "K=V", value_parser = pair)]
     producer_property: Vec<(String, String)>,
-    /// Compress: none, gzip, snappy, lz4, zstd
-    #[arg(long, value_name = "CODEC", num_args = 0..=1, default_missing_value = "gzip")]
-    compression_codec: Option<Compression>,
+    /// A properties file with settings of the producer; --producer-property wins
+    #[arg(long = "producer.config", visible_alias = "command-config", value_name = "FILE")]
+    producer_config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Wait for each record
     #[arg(long)]
     sync: bool,
@@ -36,8 +45,61 @@ pub(crate) struct Args {
     print_metadata: bool,
 }
 
+/// The flags that stand for settings of the producer.
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// Compress: none, gzip, snappy, lz4, zstd; gzip if none is named (compression.type)
+    #[arg(long, value_name = "CODEC", num_args = 0..=1, default_missing_value = "gzip")]
+    compression_codec: Option<Compression>,
+    /// How large a batch may get (batch.size)
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    batch_size: Option<u64>,
+    /// The same, and wins over --batch-size
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    max_partition_memory_bytes: Option<u64>,
+    /// How long a batch waits for more records (linger.ms)
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    timeout: Option<u64>,
+    /// How much may wait to be written (buffer.memory)
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    max_memory_bytes: Option<u64>,
+    /// How long to wait where that is full (max.block.ms)
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    max_block_ms: Option<u64>,
+    /// What a record must have survived: 0, 1, -1, all (acks)
+    #[arg(long, value_name = "ACKS", allow_negative_numbers = true)]
+    request_required_acks: Option<String>,
+    /// How often to try again (retries)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    message_send_max_retries: Option<u64>,
+    /// How long to wait before that (retry.backoff.ms)
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    retry_backoff_ms: Option<u64>,
+}
+
+impl Settings {
+    /// The settings that were given, by Kafka's names.
+    fn given(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let batch_size = self.max_partition_memory_bytes.or(self.batch_size);
+        let numbers = [
+            ("batch.size", batch_size),
+            ("linger.ms", self.timeout),
+            ("buffer.memory", self.max_memory_bytes),
+            ("max.block.ms", self.max_block_ms),
+            ("retries", self.message_send_max_retries),
+            ("retry.backoff.ms", self.retry_backoff_ms),
+        ];
+        let texts = [
+            ("compression.type", self.compression_codec.map(|codec| codec.to_string())),
+            ("acks", self.request_required_acks.clone()),
+        ];
+        let numbers = numbers.map(|(key, number)| (key, number.map(|number| number.to_string())));
+        texts.into_iter().chain(numbers).filter_map(|(key, value)| Some((key, value?)))
+    }
+}
+
 pub(crate) fn run(args: Args) -> Outcome {
-    let format = LineFormat::new(&args.property)?;
+    let format = LineFormat::new(&merged(args.reader_config.as_deref(), &args.property)?)?;
     let broker = args.place.open(false)?;
     let sent = produce(&broker, &args, &format);
     let closed = broker.close();
@@ -47,20 +109,20 @@ pub(crate) fn run(args: Args) -> Outcome {
 
 fn produce(broker: &Broker, args: &Args, format: &LineFormat) -> Outcome {
     topic(broker, &args.topic)?;
-    let mut builder = broker.producer();
-    if let Some(codec) = args.compression_codec {
-        builder = builder.compression(codec);
-    }
-    for (key, value) in &args.producer_property {
-        builder = builder.set(key, value);
-    }
-    let producer = builder.build()?;
+    let mut properties = merged(args.producer_config.as_deref(), &args.producer_property)?;
+    properties.extend(args.settings.given().map(|(key, value)| (key.to_owned(), value)));
+    let producer = with_properties(broker.producer(), &properties).build()?;
     let outcome = Arc::new(Told::new(args.print_metadata));
+    let (owed, all_told) = mpsc::channel();
     let mut input = std::io::stdin().lock();
+    let prompts = input.is_terminal() && std::io::stdout().is_terminal();
     let mut line = Vec::new();
     let mut number = 0u64;
     let read = loop {
         line.clear();
+        if prompts {
+            prompt();
+        }
         match input.read_until(b'\n', &mut line) {
             Ok(0) => break Ok(()),
             Ok(_) => number += 1,
@@ -74,8 +136,11 @@ fn produce(broker: &Broker, args: &Args, format: &LineFormat) -> Outcome {
         if args.sync {
             outcome.tell(delivery.wait());
         } else {
-            let outcome = Arc::clone(&outcome);
-            delivery.on_complete(move |result| outcome.tell(result));
+            let (outcome, owed) = (Arc::clone(&outcome), owed.clone());
+            delivery.on_complete(move |result| {
+                let _owed = owed;
+                outcome.tell(result);
+            });
         }
         if outcome.stop.load(Ordering::Acquire) {
             break Ok(());
@@ -83,9 +148,16 @@ fn produce(broker: &Broker, args: &Args, format: &LineFormat) -> Outcome {
     };
     // What came before a bad line was sent and counts.
     let flushed = producer.close(Duration::MAX);
+    wait_until_told(owed, &all_told);
     outcome.end()?;
     read?;
     Ok(flushed?)
+}
+
+/// Shows whoever types that a line is awaited.
+fn prompt() {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(b">").and_then(|()| out.flush());
 }
 
 /// The line without its end.
@@ -134,133 +206,4 @@ fn print(metadata: &RecordMetadata) -> std::io::Result<()> {
         None => writeln!(out, "{}@-", metadata.topic_partition())?,
     }
     out.flush()
-}
-
-/// How a line becomes a record.
-#[derive(Debug)]
-struct LineFormat {
-    parse_key: bool,
-    parse_headers: bool,
-    key_separator: String,
-    headers_delimiter: String,
-    headers_separator: String,
-    headers_key_separator: String,
-    null_marker: Option<String>,
-    ignore_error: bool,
-}
-
-impl LineFormat {
-    fn new(properties: &[(String, String)]) -> Outcome<Self> {
-        let mut format = Self {
-            parse_key: false,
-            parse_headers: false,
-            key_separator: "\t".to_owned(),
-            headers_delimiter: "\t".to_owned(),
-            headers_separator: ",".to_owned(),
-            headers_key_separator: ":".to_owned(),
-            null_marker: None,
-            ignore_error: false,
-        };
-        for (key, value) in properties {
-            match key.as_str() {
-                "parse.key" => format.parse_key = truth(key, value)?,
-                "parse.headers" => format.parse_headers = truth(key, value)?,
-                "ignore.error" => format.ignore_error = truth(key, value)?,
-                "key.separator" => format.key_separator.clone_from(value),
-                "headers.delimiter" => format.headers_delimiter.clone_from(value),
-                "headers.separator" => format.headers_separator.clone_from(value),
-                "headers.key.separator" => format.headers_key_separator.clone_from(value),
-                "null.marker" => format.null_marker = Some(value.clone()),
-                _ => return Err(Failure::new(format!("{key}: there is no such property"))),
-            }
-            if key.contains("separator") || key == "headers.delimiter" || key == "null.marker" {
-                require_text(key, value)?;
-            }
-        }
-        Ok(format)
-    }
-
-    fn record<'a>(
-        &self,
-        topic: &'a str,
-        line: &'a [u8],
-        number: u64,
-    ) -> Outcome<ProducerRecord<'a>> {
-        let mut record = ProducerRecord::to(topic);
-        let mut rest = line;
-        if self.parse_headers {
-            match split(rest, &self.headers_delimiter) {
-                Some((headers, after)) => {
-                    record = self.headers(record, headers, number)?;
-                    rest = after;
-                }
-                None if self.ignore_error => {}
-                None => return Err(no_delimiter("headers delimiter", line, number)),
-            }
-        }
-        if self.parse_key {
-            match split(rest, &self.key_separator) {
-                Some((key, after)) => {
-                    if !self.is_null(key) {
-                        record = record.key(key);
-                    }
-                    rest = after;
-                }
-                None if self.ignore_error => {}
-                None => return Err(no_delimiter("key separator", line, number)),
-            }
-        }
-        Ok(if self.is_null(rest) { record } else { record.value(rest) })
-    }
-
-    fn headers<'a>(
-        &self,
-        mut record: ProducerRecord<'a>,
-        headers: &'a [u8],
-        number: u64,
-    ) -> Outcome<ProducerRecord<'a>> {
-        if self.is_null(headers) {
-            return Ok(record);
-        }
-        let mut rest = Some(headers);
-        while let Some(text) = rest {
-            let (header, after) = match split(text, &self.headers_separator) {
-                Some((header, after)) => (header, Some(after)),
-                None => (text, None),
-            };
-            rest = after;
-            let (key, value) = match split(header, &self.headers_key_separator) {
-                Some(parts) => parts,
-                None if self.ignore_error => (header, &[][..]),
-                None => return Err(no_delimiter("header key separator", header, number)),
-            };
-            let Ok(key) = std::str::from_utf8(key) else {
-                return Err(Failure::new(format!("a header key on line {number} is not UTF-8")));
-            };
-            let is_null = self.is_null(value);
-            record = if is_null { record.null_header(key) } else { record.header(key, value) };
-        }
-        Ok(record)
-    }
-
-    fn is_null(&self, text: &[u8]) -> bool {
-        self.null_marker.as_ref().is_some_and(|marker| marker.as_bytes() == text)
-    }
-}
-
-fn require_text(key: &str, value: &str) -> Outcome {
-    if value.is_empty() { Err(Failure::new(format!("{key} is empty"))) } else { Ok(()) }
-}
-
-fn no_delimiter(what: &str, line: &[u8], number: u64) -> Failure {
-    let shown: String = String::from_utf8_lossy(line).chars().take(80).collect();
-    Failure::new(format!("no {what} on line {number}: {shown:?}"))
-}
-
-/// The text before and after the first separator.
-fn split<'a>(text: &'a [u8], separator: &str) -> Option<(&'a [u8], &'a [u8])> {
-    let separator = separator.as_bytes();
-    let at = text.windows(separator.len()).position(|window| window == separator)?;
-    let (before, rest) = text.split_at_checked(at)?;
-    Some((before, rest.strip_prefix(separator)?))
 }

@@ -13,7 +13,13 @@ mod console_producer;
 mod dump_log;
 mod failure;
 mod indexes;
+mod line_format;
+mod owed;
+mod payloads;
+mod perf_report;
 mod place;
+mod producer_perf;
+mod properties;
 mod show;
 mod topics;
 
@@ -40,6 +46,8 @@ enum Command {
     ConsoleProducer(console_producer::Args),
     /// Print records, following the log (kafka-console-consumer)
     ConsoleConsumer(console_consumer::Args),
+    /// Measure how fast records are sent (kafka-producer-perf-test)
+    ProducerPerf(producer_perf::Args),
     /// Show what is in the files of a partition (kafka-dump-log)
     DumpLog(dump_log::Args),
 }
@@ -49,6 +57,7 @@ fn run(command: Command) -> Outcome {
         Command::Topics(args) => topics::run(args),
         Command::ConsoleProducer(args) => console_producer::run(args),
         Command::ConsoleConsumer(args) => console_consumer::run(args),
+        Command::ProducerPerf(args) => producer_perf::run(args),
         Command::DumpLog(args) => dump_log::run(&args),
     }
 }

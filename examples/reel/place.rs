@@ -15,6 +15,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// For commands that can do without a directory.
+    pub(crate) fn at(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
     /// Opens the directory for writing. A command that does not make topics does not make the
     /// directory either: it would hide a mistyped name.
     pub(crate) fn open(&self, make: bool) -> Outcome<Broker> {
@@ -61,9 +66,9 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads the value of a property that is true or false.
+/// Reads the value of a property that is true or false, in any case.
 pub(crate) fn truth(key: &str, value: &str) -> Outcome<bool> {
-    match value {
+    match value.trim().to_ascii_lowercase().as_str() {
         "true" => Ok(true),
         "false" => Ok(false),
         _ => Err(Failure::new(format!("{key}={value}: true or false is needed"))),
