@@ -82,6 +82,40 @@ fn append(c: &mut Criterion) {
     group.finish();
 }
 
+/// One record at a time, and 100 with one call, acks=1, against one `write(2)` for each.
+fn waiting(c: &mut Criterion) {
+    let mut group = c.benchmark_group("write and wait, 100 B, one thread, acks=1");
+    group.sample_size(10);
+    for together in [1usize, 100] {
+        group.throughput(Throughput::Elements(together as u64));
+        let frame = vec![7u8; (VALUE + 8) * together];
+        let dir = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(dir.path().join("raw")).unwrap();
+        let mut at = 0;
+        group.bench_function(format!("limit: one write(2) of {together}"), |b| {
+            b.iter(|| {
+                file.write_all_at(&frame, at).unwrap();
+                at += frame.len() as u64;
+            });
+        });
+        let broker = Broker::open(dir.path().join("log")).unwrap();
+        broker.create_topic("t").unwrap();
+        let producer = broker.producer().acks(Acks::Leader).build().unwrap();
+        let payload = value();
+        let record = || ProducerRecord::to("t").key(b"12345678").value(&payload);
+        group.bench_function(format!("logreel, {together} and wait"), |b| {
+            b.iter(|| match together {
+                1 => producer.send(record()).wait().unwrap().offset(),
+                _ => {
+                    let records = (0..together).map(|_| record());
+                    producer.send_batch(records).wait().unwrap()[0].offset()
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Everything is read in order, checksums verified, every key and value touched.
 fn consume(c: &mut Criterion) {
     let mut group = c.benchmark_group("consume 100 B in order, page cache warm");
@@ -203,5 +237,5 @@ fn open(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, append, consume, open);
+criterion_group!(benches, append, waiting, consume, open);
 criterion_main!(benches);

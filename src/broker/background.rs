@@ -5,6 +5,7 @@
 //! broker open. With manual housekeeping or a mock clock it never starts: `run_due` does the same.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -28,9 +29,15 @@ pub(crate) trait Duty: Send + Sync {
 
 /// What the thread runs: the broker.
 pub(crate) trait Work: Send + Sync {
-    /// Does what is due and says when to come again.
-    fn run(&self) -> Option<Duration>;
+    /// When something is due next.
+    fn next_due(&self) -> Option<Duration>;
+    /// Does what is due.
+    fn run_due(&self);
 }
+
+/// How long the thread sleeps when it was woken and found that others had done the work: while
+/// callers wait for their own deliveries, nobody pays for waking it.
+const NAP: Duration = Duration::from_micros(200);
 
 /// The thread and what it is asked to do.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ pub(crate) struct Background {
     clock: Clock,
     waiter: Arc<Waiter>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    stopped: Arc<std::sync::atomic::AtomicBool>,
+    signs: Arc<Signs>,
     /// Partitions to sync, and when.
     syncs: Mutex<BTreeMap<TopicPartition, Duration>>,
 }
@@ -51,7 +58,7 @@ impl Background {
             clock,
             waiter: Waiter::new(),
             thread: Mutex::new(None),
-            stopped: Arc::default(),
+            signs: Arc::default(),
             syncs: Mutex::default(),
         }
     }
@@ -77,40 +84,37 @@ impl Background {
         self.syncs.lock().values().min().copied()
     }
 
-    /// Wakes the thread, starting it the first time.
+    /// Has the thread look for work, starting it the first time. Costs two atomic operations while
+    /// it is awake.
     pub(crate) fn wake(&self, work: &Weak<dyn Work>) -> Result<()> {
-        use std::sync::atomic::Ordering;
-        if !self.enabled || self.stopped.load(Ordering::Acquire) {
+        if !self.enabled || self.signs.stopped.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.signs.asked.store(true, Ordering::SeqCst);
+        if self.signs.started.load(Ordering::Acquire) {
+            if self.signs.parked.swap(false, Ordering::SeqCst) {
+                self.waiter.signal();
+            }
             return Ok(());
         }
         let mut thread = self.thread.lock();
         if thread.is_none() {
             let (work, waiter) = (Weak::clone(work), Arc::clone(&self.waiter));
-            let (clock, stopped) = (self.clock.clone(), Arc::clone(&self.stopped));
-            let body = move || {
-                while !stopped.load(Ordering::Acquire) {
-                    let Some(work) = work.upgrade() else { return };
-                    // Wakers are user code; one that panics must not end the thread.
-                    let run = std::panic::AssertUnwindSafe(|| work.run());
-                    let due = std::panic::catch_unwind(run).unwrap_or_default();
-                    drop(work);
-                    waiter.park(&clock, due);
-                }
-            };
+            let (clock, signs) = (self.clock.clone(), Arc::clone(&self.signs));
+            let body = move || run(&work, &waiter, &clock, &signs);
             let started = thread::Builder::new().name("logreel-sender".to_owned()).spawn(body);
             *thread = Some(started.map_err(|error| {
                 Error::new(crate::error::ErrorKind::Io, "cannot start a background thread")
                     .because(error)
             })?);
+            self.signs.started.store(true, Ordering::Release);
         }
-        drop(thread);
-        self.waiter.signal();
         Ok(())
     }
 
     /// Ends the thread and waits for it, unless this is that thread.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, std::sync::atomic::Ordering::Release);
+        self.signs.stopped.store(true, Ordering::Release);
         self.waiter.signal();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
@@ -119,5 +123,45 @@ impl Background {
             // It catches no panics of its own; there is nothing to hand on.
             let _ = thread.join();
         }
+    }
+}
+
+/// What the thread and those who wake it tell each other.
+#[derive(Debug, Default)]
+struct Signs {
+    /// There is a thread.
+    started: AtomicBool,
+    /// There may be work that the thread has not seen.
+    asked: AtomicBool,
+    /// The thread sleeps until it is signalled.
+    parked: AtomicBool,
+    stopped: AtomicBool,
+}
+
+/// The thread: does what is due, and sleeps.
+fn run(work: &Weak<dyn Work>, waiter: &Arc<Waiter>, clock: &Clock, signs: &Signs) {
+    while !signs.stopped.load(Ordering::Acquire) {
+        let Some(work) = work.upgrade() else { return };
+        let asked = signs.asked.swap(false, Ordering::SeqCst);
+        let now = clock.monotonic();
+        let due = work.next_due();
+        if due.is_some_and(|due| due <= now) {
+            // Wakers are user code; one that panics must not end the thread.
+            let run = std::panic::AssertUnwindSafe(|| work.run_due());
+            let _ = std::panic::catch_unwind(run);
+            continue;
+        }
+        drop(work);
+        if asked {
+            let nap = now.saturating_add(NAP);
+            waiter.park(clock, Some(due.map_or(nap, |due| due.min(nap))));
+            continue;
+        }
+        // Whoever asks after this sees that the thread is parked; who asked before is seen here.
+        signs.parked.store(true, Ordering::SeqCst);
+        if !signs.asked.load(Ordering::SeqCst) && !signs.stopped.load(Ordering::SeqCst) {
+            waiter.park(clock, due);
+        }
+        signs.parked.store(false, Ordering::SeqCst);
     }
 }

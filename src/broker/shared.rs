@@ -225,9 +225,12 @@ impl Shared {
 }
 
 impl Work for Shared {
-    fn run(&self) -> Option<Duration> {
-        self.run_due();
-        self.next_due()
+    fn next_due(&self) -> Option<Duration> {
+        Shared::next_due(self)
+    }
+
+    fn run_due(&self) {
+        Shared::run_due(self);
     }
 }
 

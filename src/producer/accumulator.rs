@@ -14,8 +14,8 @@ use super::memory::{Memory, Reservation};
 use super::record::ProducerRecord;
 use super::slot::{BatchSlot, Ticket};
 use crate::error::{Error, Result};
+use crate::log::Log;
 use crate::record::{BatchBuilder, Compression};
-use crate::time::Clock;
 
 /// A batch that takes records, or is full.
 pub(super) struct OpenBatch {
@@ -83,10 +83,7 @@ struct State {
 pub(super) struct Material<'a> {
     pub(super) config: &'a ProducerConfig,
     pub(super) memory: &'a Arc<Memory>,
-    pub(super) clock: &'a Clock,
-    pub(super) tp: &'a crate::types::TopicPartition,
-    /// The topic's codec, where it overrules the producer's.
-    pub(super) codec: Option<(Compression, Option<i32>)>,
+    pub(super) log: &'a Log,
 }
 
 impl Material<'_> {
@@ -97,10 +94,17 @@ impl Material<'_> {
 
     pub(super) fn builder(&self) -> BatchBuilder {
         let builder = BatchBuilder::with_buffer(self.memory.take_buffer());
-        match self.codec.unwrap_or((self.config.compression, self.config.compression_level)) {
+        match self.codec() {
             (Compression::None, _) => builder,
             (codec, level) => builder.compression(codec, level),
         }
+    }
+
+    /// The topic's codec where it has one, else the producer's.
+    pub(super) fn codec(&self) -> (Compression, Option<i32>) {
+        let topic = self.log.config();
+        let own = (self.config.compression, self.config.compression_level);
+        topic.compression.map_or(own, |codec| (codec, topic.compression_level))
     }
 
     pub(super) fn open(&self, reservation: Reservation) -> OpenBatch {
@@ -112,11 +116,11 @@ impl Material<'_> {
         builder: BatchBuilder,
         reservation: Reservation,
     ) -> OpenBatch {
-        let now = self.clock.monotonic();
+        let now = self.log.context.clock.monotonic();
         let deadline = now.saturating_add(self.config.delivery_timeout);
         OpenBatch {
             builder,
-            slot: BatchSlot::new(self.tp.clone(), deadline, reservation),
+            slot: BatchSlot::new(self.log.tp.clone(), deadline, reservation),
             due: now.saturating_add(self.config.linger),
         }
     }

@@ -107,7 +107,13 @@ impl Producer {
     /// failed; `Closed`; those of [`Partition::append`](crate::Partition::append). A record that
     /// the topic refuses takes those of its batch with it.
     pub fn send(&self, record: ProducerRecord<'_>) -> Delivery {
-        self.refused_or(self.send_intercepted(record, true))
+        let interceptors = &self.0.inner.config().interceptors;
+        let sent = if interceptors.is_empty() {
+            self.0.inner.send(&record, true)
+        } else {
+            self.0.inner.send(&interceptors.on_send(record), true)
+        };
+        self.refused_or(sent)
     }
 
     /// The same without blocking for memory or a topic: a record that cannot be taken now comes
@@ -140,17 +146,12 @@ impl Producer {
         let sent = if interceptors.is_empty() {
             self.0.inner.send(&record, false)
         } else {
-            self.send_intercepted(record.clone(), false)
+            self.0.inner.send(&interceptors.on_send(record.clone()), false)
         };
         match sent {
             Err(error) if given_back(&error) => Err(TrySendError { record, error }),
             sent => Ok(self.refused_or(sent)),
         }
-    }
-
-    fn send_intercepted(&self, record: ProducerRecord<'_>, may_block: bool) -> Result<Delivery> {
-        let interceptors = &self.0.inner.config().interceptors;
-        self.0.inner.send(&interceptors.on_send(record), may_block)
     }
 
     /// An error that came early is told as one that came late.

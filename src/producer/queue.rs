@@ -52,14 +52,7 @@ impl PartitionQueue {
 
     /// What batches of this partition are made of.
     pub(super) fn material(&self) -> Material<'_> {
-        let topic = self.log.config();
-        Material {
-            config: &self.client.config,
-            memory: &self.client.memory,
-            clock: self.client.clock(),
-            tp: &self.log.tp,
-            codec: topic.compression.map(|codec| (codec, topic.compression_level)),
-        }
+        Material { config: &self.client.config, memory: &self.client.memory, log: &self.log }
     }
 
     fn token(&self, patience: Option<Duration>) -> Option<MutexGuard<'_, Held>> {
@@ -251,11 +244,7 @@ impl PartitionQueue {
 
     /// Puts two halves in the place of the first batch; says whether that was possible.
     fn split(&self, held: &mut Held) -> bool {
-        let topic = self.log.config();
-        let level = match topic.compression {
-            Some(_) => topic.compression_level,
-            None => self.client.config.compression_level,
-        };
+        let (_, level) = self.material().codec();
         let Some(halves) = held.waiting.front().and_then(|piece| piece.split(level).ok()) else {
             return false;
         };
