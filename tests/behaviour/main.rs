@@ -15,9 +15,11 @@
 
 mod homes;
 
+mod checkpoints;
 mod clients;
 mod clocks;
 mod close;
+mod crafted;
 mod follow;
 mod groups;
 mod misuse;
