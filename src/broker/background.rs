@@ -5,8 +5,8 @@
 //! broker open. With manual housekeeping or a mock clock it never starts: `run_due` does the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::time::Clock;
 use crate::types::TopicPartition;
-use crate::wait::Waiter;
+use crate::wait::{Waiter, contain};
 
 /// Something with work that becomes due: a producer with lingering batches.
 pub(crate) trait Duty: Send + Sync {
@@ -39,6 +39,8 @@ pub(crate) struct Background {
     clock: Clock,
     waiter: Arc<Waiter>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Which thread it is; stays when it is joined.
+    id: Arc<OnceLock<ThreadId>>,
     stopped: Arc<std::sync::atomic::AtomicBool>,
     /// Partitions to sync, and when.
     syncs: Mutex<BTreeMap<TopicPartition, Duration>>,
@@ -51,6 +53,7 @@ impl Background {
             clock,
             waiter: Waiter::new(),
             thread: Mutex::new(None),
+            id: Arc::default(),
             stopped: Arc::default(),
             syncs: Mutex::default(),
         }
@@ -87,12 +90,14 @@ impl Background {
         if thread.is_none() {
             let (work, waiter) = (Weak::clone(work), Arc::clone(&self.waiter));
             let (clock, stopped) = (self.clock.clone(), Arc::clone(&self.stopped));
+            let id = Arc::clone(&self.id);
             let body = move || {
+                let _ = id.set(thread::current().id());
                 while !stopped.load(Ordering::Acquire) {
                     let Some(work) = work.upgrade() else { return };
-                    // Wakers are user code; one that panics must not end the thread.
-                    let run = std::panic::AssertUnwindSafe(|| work.run());
-                    let due = std::panic::catch_unwind(run).unwrap_or_default();
+                    // A panic must not end the thread. What it kept from being done is still due.
+                    let mut due = Some(Duration::ZERO);
+                    contain(|| due = work.run());
                     drop(work);
                     waiter.park(&clock, due);
                 }
@@ -108,16 +113,55 @@ impl Background {
         Ok(())
     }
 
+    /// Whether the caller runs on the thread.
+    pub(crate) fn is_this_thread(&self) -> bool {
+        self.id.get() == Some(&thread::current().id())
+    }
+
     /// Ends the thread and waits for it, unless this is that thread.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, std::sync::atomic::Ordering::Release);
         self.waiter.signal();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
+            && !self.is_this_thread()
         {
             // It catches no panics of its own; there is nothing to hand on.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    /// Panics more often than starting and waking the thread make it run.
+    struct Panics {
+        runs: AtomicUsize,
+        told: mpsc::Sender<usize>,
+    }
+
+    impl Work for Panics {
+        fn run(&self) -> Option<Duration> {
+            let run = self.runs.fetch_add(1, Ordering::SeqCst);
+            assert!(run >= 5, "a panic, as this test wants it");
+            self.told.send(run).unwrap();
+            None
+        }
+    }
+
+    /// A panic in what the thread ran left the rest for the next time that somebody woke it.
+    #[test]
+    fn what_a_panic_kept_from_being_done_is_done_at_once() {
+        let (told, hear) = mpsc::channel();
+        let work = Arc::new(Panics { runs: AtomicUsize::new(0), told });
+        let weak = Arc::downgrade(&work) as Weak<dyn Work>;
+        let background = Background::new(true, Clock::system());
+        background.wake(&weak).unwrap();
+        assert_eq!(hear.recv_timeout(Duration::from_secs(10)), Ok(5));
+        background.stop();
     }
 }

@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::background::{Background, Work};
 use super::catalog::{Catalog, Loaded, TopicEntry, TopicOrigin};
+use super::closing::Closing;
 use super::config::{BrokerConfig, PARTITIONS_MAX};
 use super::groups::Groups;
 use super::report::RecoveryReport;
@@ -169,6 +170,7 @@ fn assemble(
         duties: Mutex::default(),
         checkpoint_due: Mutex::new(None),
         closed: AtomicBool::new(false),
+        closing: Closing::default(),
         handles: AtomicUsize::new(0),
         this: Weak::clone(this),
     });

@@ -28,3 +28,4 @@ mod partition_log;
 mod recovery;
 mod regressions;
 mod topics;
+mod user_code;
