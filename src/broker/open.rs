@@ -82,7 +82,7 @@ impl Shared {
             catalog.store(&context.storage)?;
         }
         let mut topics = BTreeMap::new();
-        for (name, entry) in &catalog.topics {
+        for (name, entry) in catalog.topics.iter().filter(|(_, entry)| !entry.deleting) {
             let topic = open_topic(&context, &config, &found, name, entry, &mut report)?;
             topics.insert(Arc::clone(name), Arc::new(topic));
         }
@@ -90,6 +90,7 @@ impl Shared {
         if !shared.report.clean {
             shared.write_checkpoints()?;
         }
+        shared.finish_deletions()?;
         Ok(shared)
     }
 
@@ -284,7 +285,10 @@ fn settle_catalog(
         .filter(|(_, t)| t.deleting)
         .map(|(name, _)| Arc::clone(name))
         .collect();
-    let mut deleted = Vec::new();
+    if !deleting.is_empty() {
+        // A killed process may have left the mark in the page cache only; it goes before the files.
+        storage.sync_dir(None)?;
+    }
     for name in deleting {
         for number in found.partitions.get(&*name).into_iter().flatten() {
             let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), *number))?;
@@ -292,12 +296,8 @@ fn settle_catalog(
         }
         storage.sync_dir(None)?;
         report.repaired.push(format!("topic {name}: its deletion is finished"));
-        catalog.topics.remove(&name);
-        deleted.push(name);
-        changed = true;
-    }
-    for name in &deleted {
-        found.forget(name);
+        // The mark goes when the groups' commits are gone too.
+        found.forget(&name);
     }
     let strangers: Vec<(String, BTreeSet<i32>)> = found
         .partitions

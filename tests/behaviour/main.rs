@@ -19,6 +19,7 @@ mod checkpoints;
 mod clients;
 mod clocks;
 mod close;
+mod coordinators;
 mod crafted;
 mod follow;
 mod groups;
