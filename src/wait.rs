@@ -16,6 +16,12 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::time::{Clock, Idle};
 
+/// Runs a user's code where others depend on what comes after it: a panic in it hurts nobody else.
+pub(crate) fn contain(user_code: impl FnOnce()) {
+    // The panic has been reported by the panic hook; there is nobody to hand it to.
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(user_code));
+}
+
 /// Somebody who can be woken: a thread that parks, or a future that left its waker.
 #[derive(Debug, Default)]
 pub(crate) struct Waiter {
@@ -43,7 +49,7 @@ impl Waiter {
             state.waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            contain(|| waker.wake());
         }
     }
 

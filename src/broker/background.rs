@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::time::Clock;
 use crate::types::TopicPartition;
-use crate::wait::Waiter;
+use crate::wait::{Waiter, contain};
 
 /// Something with work that becomes due: a producer with lingering batches.
 pub(crate) trait Duty: Send + Sync {
@@ -47,6 +47,8 @@ pub(crate) struct Background {
     waiter: Arc<Waiter>,
     thread: Mutex<Option<JoinHandle<()>>>,
     signs: Arc<Signs>,
+    /// Which thread it is; stays when it is joined.
+    id: Arc<OnceLock<ThreadId>>,
     /// Partitions to sync, and when.
     syncs: Mutex<BTreeMap<TopicPartition, Duration>>,
 }
@@ -59,6 +61,7 @@ impl Background {
             waiter: Waiter::new(),
             thread: Mutex::new(None),
             signs: Arc::default(),
+            id: Arc::default(),
             syncs: Mutex::default(),
         }
     }
@@ -101,7 +104,11 @@ impl Background {
         if thread.is_none() {
             let (work, waiter) = (Weak::clone(work), Arc::clone(&self.waiter));
             let (clock, signs) = (self.clock.clone(), Arc::clone(&self.signs));
-            let body = move || run(&work, &waiter, &clock, &signs);
+            let id = Arc::clone(&self.id);
+            let body = move || {
+                let _ = id.set(thread::current().id());
+                run(&work, &waiter, &clock, &signs);
+            };
             let started = thread::Builder::new().name("logreel-sender".to_owned()).spawn(body);
             *thread = Some(started.map_err(|error| {
                 Error::new(crate::error::ErrorKind::Io, "cannot start a background thread")
@@ -112,13 +119,18 @@ impl Background {
         Ok(())
     }
 
+    /// Whether the caller runs on the thread.
+    pub(crate) fn is_this_thread(&self) -> bool {
+        self.id.get() == Some(&thread::current().id())
+    }
+
     /// Ends the thread and waits for it, unless this is that thread.
     pub(crate) fn stop(&self) {
         self.signs.stopped.store(true, Ordering::Release);
         self.waiter.signal();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
+            && !self.is_this_thread()
         {
             // It catches no panics of its own; there is nothing to hand on.
             let _ = thread.join();
@@ -146,9 +158,8 @@ fn run(work: &Weak<dyn Work>, waiter: &Arc<Waiter>, clock: &Clock, signs: &Signs
         let now = clock.monotonic();
         let due = work.next_due();
         if due.is_some_and(|due| due <= now) {
-            // Wakers are user code; one that panics must not end the thread.
-            let run = std::panic::AssertUnwindSafe(|| work.run_due());
-            let _ = std::panic::catch_unwind(run);
+            // A panic must not end the thread. What it kept from being done is still due.
+            contain(|| work.run_due());
             continue;
         }
         drop(work);
@@ -163,5 +174,42 @@ fn run(work: &Weak<dyn Work>, waiter: &Arc<Waiter>, clock: &Clock, signs: &Signs
             waiter.park(clock, due);
         }
         signs.parked.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    /// Panics more often than starting and waking the thread make it run.
+    struct Panics {
+        runs: AtomicUsize,
+        told: mpsc::Sender<usize>,
+    }
+
+    impl Work for Panics {
+        fn next_due(&self) -> Option<Duration> {
+            (self.runs.load(Ordering::SeqCst) <= 5).then_some(Duration::ZERO)
+        }
+
+        fn run_due(&self) {
+            let run = self.runs.fetch_add(1, Ordering::SeqCst);
+            assert!(run >= 5, "a panic, as this test wants it");
+            self.told.send(run).unwrap();
+        }
+    }
+
+    /// A panic in what the thread ran left the rest for the next time that somebody woke it.
+    #[test]
+    fn what_a_panic_kept_from_being_done_is_done_at_once() {
+        let (told, hear) = mpsc::channel();
+        let work = Arc::new(Panics { runs: AtomicUsize::new(0), told });
+        let weak = Arc::downgrade(&work) as Weak<dyn Work>;
+        let background = Background::new(true, Clock::system());
+        background.wake(&weak).unwrap();
+        assert_eq!(hear.recv_timeout(Duration::from_secs(10)), Ok(5));
+        background.stop();
     }
 }

@@ -31,12 +31,15 @@ pub(super) struct Loaded {
     /// Up to where each partition was read, so that a read-only broker can follow.
     cursors: BTreeMap<i32, Cursor>,
     partitions: i32,
+    /// Another broker wrote some of it, perhaps with another number of partitions.
+    adopted: bool,
 }
 
 impl Loaded {
     /// Reads what came to the offsets topic since the last look.
     pub(super) fn follow(&mut self, logs: &[Arc<Log>]) {
         self.partitions = i32::try_from(logs.len()).unwrap_or(i32::MAX);
+        self.adopted = logs.iter().any(|log| !log.continuous);
         for (number, log) in (0..).zip(logs) {
             match self.follow_partition(number, log) {
                 Ok(()) => self.broken.remove(&number),
@@ -120,21 +123,42 @@ impl Loaded {
     }
 
     /// The partition a group is kept in: where its hash says, unless it was only found elsewhere;
-    /// then where its newest commit is.
+    /// then where its newest commit is. While a partition that may hold it cannot be read, nobody
+    /// knows.
     pub(super) fn place(&self, group: &str) -> Result<Placed> {
+        let unknown =
+            |error: &Error| not_available(format!("the state of group {group} is unknown"), error);
         let home = (group.to_owned(), group_partition(group, self.partitions));
         if let Some(error) = self.broken.get(&home.1) {
-            return Err(Error::kafka(
-                ErrorCode::CoordinatorNotAvailable,
-                format!("the state of group {group} cannot be read"),
-            )
-            .because(error.clone()));
+            return Err(unknown(error));
         }
         if self.groups.contains_key(&home) {
             return Ok(home);
+        }
+        if let Some(error) = self.broken.values().next().filter(|_| self.may_stray()) {
+            return Err(unknown(error));
         }
         let elsewhere = self.groups.iter().filter(|((name, _), _)| name == group);
         let newest = elsewhere.max_by_key(|(_, state)| state.newest_commit());
         Ok(newest.map_or(home, |(placed, _)| placed.clone()))
     }
+
+    /// Whether a group may lie elsewhere than its hash says: another broker wrote it, or the topic
+    /// grew.
+    fn may_stray(&self) -> bool {
+        let strays = |(group, at): &Placed| *at != group_partition(group, self.partitions);
+        self.adopted || self.groups.keys().any(strays)
+    }
+
+    /// Fails while any partition cannot be read: what lies there is unknown.
+    pub(super) fn check_whole(&self) -> Result<()> {
+        self.broken
+            .values()
+            .next()
+            .map_or(Ok(()), |error| Err(not_available("some groups are unknown".to_owned(), error)))
+    }
+}
+
+fn not_available(what: String, cause: &Error) -> Error {
+    Error::kafka(ErrorCode::CoordinatorNotAvailable, what).because(cause.clone())
 }

@@ -102,7 +102,9 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_TOPIC_EXCEPTION` for the coordinators' own topics.
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `INVALID_TOPIC_EXCEPTION` for the coordinators' own topics;
+    /// `COORDINATOR_NOT_AVAILABLE` when the offsets topic is damaged; I/O errors. After an error
+    /// the topic is wholly there, or it is gone and the next open finishes the deletion.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.handle.delete_topic(name)
     }
@@ -143,6 +145,8 @@ impl Broker {
     /// the next open needs is written down, threads are joined (unless called on one of them), and
     /// the directory is unlocked. Later calls on any handle that
     /// would read or write answer `Closed`. Close consumers first if auto-commit is to commit.
+    /// Further calls wait for the first and answer as it did; on a thread that the first waits for,
+    /// inside a callback, they return at once.
     ///
     /// # Errors
     ///

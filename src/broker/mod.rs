@@ -10,6 +10,8 @@ mod topic_state;
 
 mod background;
 
+mod closing;
+
 mod groups;
 
 mod producer_ids;

@@ -20,6 +20,11 @@ use crate::types::{OffsetAndMetadata, Offsets, TopicPartition};
 impl Shared {
     fn with_groups<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
         self.check_open()?;
+        self.with_loaded(act)
+    }
+
+    /// The same for what goes on while the broker closes.
+    fn with_loaded<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
         let logs = match self.topic(CONSUMER_OFFSETS) {
             Some(topic) => topic.logs(),
             None if self.read_only => Arc::default(),
@@ -138,12 +143,15 @@ impl Shared {
     }
 
     /// What groups committed for a topic goes with it; a new topic of its name begins at its start.
+    /// Durable on return. Fails while a part of the offsets topic cannot be read: commits may lie
+    /// there.
     pub(crate) fn forget_commits(&self, topic: &str) -> Result<()> {
         if self.topic(CONSUMER_OFFSETS).is_none() {
             return Ok(());
         }
         let now = self.context.clock.wall_millis();
-        self.with_groups(|loaded| {
+        let mut ends = Vec::new();
+        self.with_loaded(|loaded| {
             for ((group, partition), state) in &mut loaded.groups {
                 let of_topic = |(tp, _): &(&TopicPartition, _)| tp.topic() == topic;
                 let gone: Vec<TopicPartition> =
@@ -155,13 +163,15 @@ impl Shared {
                     OffsetsKey::Commit { group: group.clone(), tp: tp.clone() }.encode()
                 };
                 let tombstones: Vec<_> = gone.iter().map(|tp| (key(tp), None)).collect();
-                self.append_offsets(*partition, &tombstones, now)?;
+                let appended = self.append_offsets(*partition, &tombstones, now)?;
+                ends.push((*partition, appended.end()));
                 for tp in gone {
                     state.replay_commit(tp, None, None);
                 }
             }
-            Ok(())
-        })
+            loaded.check_whole()
+        })?;
+        ends.iter().try_for_each(|(partition, end)| self.offsets_log(*partition)?.sync_to(*end))
     }
 
     /// Appends records to the offsets topic; one without a value is a tombstone.
@@ -218,6 +228,7 @@ impl Shared {
     /// The names of all groups that have committed something or have a member.
     pub(crate) fn group_names(&self) -> Result<Vec<String>> {
         self.with_groups(|loaded| {
+            loaded.check_whole()?;
             let mut names: Vec<String> = loaded
                 .groups
                 .iter()

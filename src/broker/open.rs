@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::background::{Background, Work};
 use super::catalog::{Catalog, Loaded, TopicEntry, TopicOrigin};
+use super::closing::Closing;
 use super::config::{BrokerConfig, PARTITIONS_MAX};
 use super::groups::Groups;
 use super::producer_ids::ProducerIds;
@@ -82,7 +83,7 @@ impl Shared {
             catalog.store(&context.storage)?;
         }
         let mut topics = BTreeMap::new();
-        for (name, entry) in &catalog.topics {
+        for (name, entry) in catalog.topics.iter().filter(|(_, entry)| !entry.deleting) {
             let topic = open_topic(&context, &config, &found, name, entry, &mut report)?;
             topics.insert(Arc::clone(name), Arc::new(topic));
         }
@@ -90,6 +91,7 @@ impl Shared {
         if !shared.report.clean {
             shared.write_checkpoints()?;
         }
+        shared.finish_deletions()?;
         Ok(shared)
     }
 
@@ -175,6 +177,7 @@ fn assemble(
         duties: Mutex::default(),
         checkpoint_due: Mutex::new(None),
         closed: AtomicBool::new(false),
+        closing: Closing::default(),
         handles: AtomicUsize::new(0),
         this: Weak::clone(this),
     });
@@ -288,7 +291,10 @@ fn settle_catalog(
         .filter(|(_, t)| t.deleting)
         .map(|(name, _)| Arc::clone(name))
         .collect();
-    let mut deleted = Vec::new();
+    if !deleting.is_empty() {
+        // A killed process may have left the mark in the page cache only; it goes before the files.
+        storage.sync_dir(None)?;
+    }
     for name in deleting {
         for number in found.partitions.get(&*name).into_iter().flatten() {
             let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), *number))?;
@@ -296,12 +302,8 @@ fn settle_catalog(
         }
         storage.sync_dir(None)?;
         report.repaired.push(format!("topic {name}: its deletion is finished"));
-        catalog.topics.remove(&name);
-        deleted.push(name);
-        changed = true;
-    }
-    for name in &deleted {
-        found.forget(name);
+        // The mark goes when the groups' commits are gone too.
+        found.forget(&name);
     }
     let strangers: Vec<(String, BTreeSet<i32>)> = found
         .partitions

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::background::{Background, Duty, Work};
 use super::catalog::Catalog;
+use super::closing::Closing;
 use super::config::BrokerConfig;
 #[cfg(feature = "testing")]
 use super::faults::Faults;
@@ -22,7 +23,7 @@ use crate::log::manifest::{self, CLEAN_MARKER, CLEAN_MARKER_TEXT, Manifest, Part
 use crate::log::{Log, LogContext, read_only_error};
 use crate::storage::Lock;
 use crate::types::TopicPartition;
-use crate::wait::WaitQueue;
+use crate::wait::{WaitQueue, contain};
 
 /// Kafka's `log.flush.offset.checkpoint.interval.ms`.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) duties: Mutex<Vec<Weak<dyn Duty>>>,
     pub(crate) checkpoint_due: Mutex<Option<Duration>>,
     pub(crate) closed: AtomicBool,
+    pub(super) closing: Closing,
     pub(crate) handles: AtomicUsize,
     pub(crate) this: Weak<Shared>,
 }
@@ -120,7 +122,7 @@ impl Shared {
     /// Does everything that is due. Runs on the caller's thread.
     pub(crate) fn run_due(&self) {
         for duty in self.duties() {
-            duty.run_due();
+            contain(|| duty.run_due());
         }
         let now = self.context.clock.monotonic();
         for tp in self.background.take_due_syncs(now) {
@@ -180,19 +182,21 @@ impl Shared {
     }
 
     /// Ends the broker: open batches are run, everything is synced, what the next open needs is
-    /// written down, and the directory is let go. Only the first call does anything.
+    /// written down, and the directory is let go. Only the first call does anything; the others
+    /// wait for it, but for those on a thread that it waits for itself.
     pub(crate) fn close(&self) -> Result<()> {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
+        let Some(ending) = self.closing.begin() else {
+            return if self.background.is_this_thread() { Ok(()) } else { self.closing.wait() };
+        };
+        self.closed.store(true, Ordering::Release);
         for duty in self.duties() {
-            duty.close();
+            contain(|| duty.close());
         }
         self.background.stop();
         let outcome = if self.read_only { Ok(()) } else { self.close_logs() };
         self.topics_changed.wake_all();
         self.lock.lock().take();
-        outcome
+        ending.done(outcome)
     }
 
     fn close_logs(&self) -> Result<()> {

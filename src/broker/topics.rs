@@ -141,9 +141,15 @@ impl Shared {
 
         let mut catalog = self.catalog.lock();
         self.check_open()?;
-        if let Some(known) = catalog.topics.keys().find(|known| names::collide(known, &topic.name))
-        {
-            return Err(if **known == *topic.name {
+        let collides = |known: &&Arc<str>| names::collide(known, &topic.name);
+        if let Some(known) = catalog.topics.keys().find(collides) {
+            let deleting = catalog.topics.get(known).is_some_and(|entry| entry.deleting);
+            return Err(if deleting {
+                Error::kafka(
+                    ErrorCode::TopicAlreadyExists,
+                    format!("the deletion of topic {known} failed; the next open finishes it"),
+                )
+            } else if **known == *topic.name {
                 Error::kafka(
                     ErrorCode::TopicAlreadyExists,
                     format!("topic {} exists already", topic.name),
@@ -272,32 +278,38 @@ impl Shared {
             entry.deleting = true;
         }
         let logs = topic.logs();
+        let stop = |reason: &Halt| {
+            for log in logs.iter() {
+                // An append that has passed its check holds this lock until it is through.
+                let _writer = log.writer.lock();
+                log.stop(reason.clone());
+            }
+        };
         if let Err(error) = changed.store(storage) {
             // Whether the mark is on the disk is not known. If it cannot be taken back, nothing
             // more may be acknowledged: the next open may delete the topic.
             if catalog.store(storage).is_err() {
-                logs.iter().for_each(|log| log.stop(Halt::Poisoned(error.clone())));
+                stop(&Halt::Poisoned(error.clone()));
+                drop(catalog);
+                logs.iter().for_each(|log| log.fail_waiting());
             }
             return Err(error);
         }
         // From here on the topic is gone, whatever happens; an open finishes what is left.
         *catalog = changed.clone();
         self.topics.write().remove(name);
-        for log in logs.iter() {
-            // An append that has passed its check holds this lock until it is through.
-            let _writer = log.writer.lock();
-            log.stop(Halt::Deleted);
-        }
+        stop(&Halt::Deleted);
         self.topics_changed();
         let outcome = self.remove_topic(&mut catalog, changed, name, &logs);
         drop(catalog);
         for log in logs.iter() {
             log.sync.fail(&Error::unknown_topic(name));
         }
-        outcome.and(self.forget_commits(name))
+        outcome
     }
 
-    /// Removes the files of a topic that is marked as deleted, and then the mark.
+    /// Removes the files of a topic that is marked as deleted and what groups committed for it, and
+    /// then the mark.
     fn remove_topic(
         &self,
         catalog: &mut Catalog,
@@ -319,9 +331,24 @@ impl Shared {
         storage.sync_dir(None)?;
         // Else a topic of the same name would begin with the old one's recovery point.
         self.write_checkpoints()?;
+        // Before the mark goes: without it no open would know of them.
+        self.forget_commits(name)?;
         changed.topics.remove(name);
         changed.store(storage)?;
         *catalog = changed;
+        Ok(())
+    }
+
+    /// Ends the deletions that the open found: their files are gone, what groups committed for the
+    /// topics may not be. Where that cannot be done now, the mark stays for the next open.
+    pub(super) fn finish_deletions(&self) -> Result<()> {
+        let mut catalog = self.catalog.lock();
+        let mut changed = catalog.clone();
+        changed.topics.retain(|name, topic| !topic.deleting || self.forget_commits(name).is_err());
+        if changed != *catalog {
+            changed.store(&self.context.storage)?;
+            *catalog = changed;
+        }
         Ok(())
     }
 

@@ -230,6 +230,21 @@ mod tests {
         assert_eq!(group.join("g", "m-2").unwrap().generation, member.generation + 2);
     }
 
+    /// A generation that was stored as the largest there is, or as none there can be, ended the
+    /// process that joined.
+    #[test]
+    fn any_stored_generation_has_a_next() {
+        for (stored, next) in [(7, 8), (i32::MAX - 1, i32::MAX), (i32::MAX, 0), (-5, 0)] {
+            let mut group = Group::default();
+            group.replay_group(&GroupValue { generation: stored, ..GroupValue::default() });
+            let member = group.join("g", "m").unwrap();
+            assert_eq!(member.generation, next, "after {stored}");
+            assert!(group.check_commit("g", Some(&member)).is_ok());
+            assert!(group.leave(&member));
+            assert!(group.join("g", "m").unwrap().generation >= 0);
+        }
+    }
+
     #[test]
     fn transactional_commits_count_at_their_marker() {
         let mut group = Group::default();

@@ -72,15 +72,28 @@ pub(crate) trait Unmap: Send + Sync {
 }
 
 /// The maps that are held, oldest first; the oldest goes when there are too many.
-#[derive(Default)]
-pub(crate) struct Maps(Mutex<VecDeque<Weak<dyn Unmap>>>);
+pub(crate) struct Maps {
+    held: Mutex<VecDeque<Weak<dyn Unmap>>>,
+    limit: usize,
+}
+
+impl Default for Maps {
+    fn default() -> Self {
+        Self::new(MAPS_MAX)
+    }
+}
 
 impl Maps {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { held: Mutex::default(), limit }
+    }
+
+    /// Takes note of a map. The caller holds no lock of a segment: the oldest map may be its own.
     pub(crate) fn add<T: Unmap + 'static>(&self, holder: &Arc<T>) {
         let oldest = {
-            let mut held = self.0.lock();
+            let mut held = self.held.lock();
             held.push_back(Arc::downgrade(holder) as Weak<dyn Unmap>);
-            if held.len() > MAPS_MAX { held.pop_front() } else { None }
+            if held.len() > self.limit { held.pop_front() } else { None }
         };
         if let Some(holder) = oldest.and_then(|holder| holder.upgrade()) {
             holder.unmap();
@@ -90,7 +103,7 @@ impl Maps {
 
 impl fmt::Debug for Maps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Maps({})", self.0.lock().len())
+        write!(f, "Maps({})", self.held.lock().len())
     }
 }
 
@@ -143,5 +156,86 @@ impl Attention {
 impl fmt::Debug for Attention {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Attention")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::SegmentFile;
+    use super::super::scan::Demand;
+    use super::super::segment::{Segment, Trust};
+    use super::*;
+    use crate::record::BatchBuilder;
+    use crate::storage::FileName;
+
+    /// Fails instead of hanging.
+    fn must_end(body: impl FnOnce() + Send + 'static) {
+        let (done, wait) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            body();
+            let _ = done.send(());
+        });
+        let ended = wait.recv_timeout(Duration::from_secs(20)).is_ok() || thread.is_finished();
+        assert!(ended, "it hangs");
+        thread.join().unwrap();
+    }
+
+    /// Sealed segments of one batch each, on a disk that can map them.
+    fn segments(count: i64, limit: usize) -> (tempfile::TempDir, Vec<Arc<Segment>>) {
+        let home = tempfile::tempdir().unwrap();
+        let context = Arc::new(LogContext {
+            storage: Storage::disk(home.path()),
+            clock: Clock::system(),
+            random: Random::seeded(1),
+            counters: Counters::default(),
+            maps: Maps::new(limit),
+            mmap: true,
+            highest_producer_id: AtomicI64::new(-1),
+            producer_expiration_ms: 86_400_000,
+            attention: Attention::default(),
+        });
+        let dir = FileName::new("t-0").unwrap();
+        context.storage.create_dir(&dir).unwrap();
+        let demand = Demand { crc: true, continuous: true, epoch: None };
+        let segment = |base| {
+            let path = FilePath::within(&dir, SegmentFile::Log.name(base));
+            let file = context.storage.open(&path, Open::CreateNew).unwrap();
+            let mut batch = BatchBuilder::new();
+            batch.append(Some(1), None, Some(b"x"), &[]).unwrap();
+            let mut batch = batch.seal().unwrap();
+            batch.assign(base, 0);
+            file.write_all_at(0, batch.bytes()).unwrap();
+            let size = batch.bytes().len() as u64;
+            let file = (file, size);
+            Arc::new(Segment::existing(&context, &dir, base, file, Trust::Never, 4096, demand))
+        };
+        let segments = (0..count).map(segment).collect();
+        (home, segments)
+    }
+
+    /// A segment that took a map while it was locked waited for itself when the oldest map, the one
+    /// to go, was its own, and for another that did the same with it.
+    #[test]
+    fn more_maps_than_may_be_held_lock_nobody_out() {
+        for limit in [0, 1, 2] {
+            must_end(move || {
+                let (_home, segments) = segments(4, limit);
+                std::thread::scope(|scope| {
+                    for first in 0..3 {
+                        let segments = &segments;
+                        scope.spawn(move || {
+                            for turn in 0..1000 {
+                                let segment = &segments[(first + turn) % segments.len()];
+                                let mut scanner = segment.scan(segment.start(), true).unwrap();
+                                let scanned = scanner.next().unwrap().unwrap();
+                                let base = scanned.batch.header().base_offset();
+                                assert_eq!(base, segment.base_offset);
+                            }
+                        });
+                    }
+                });
+                assert!(segments.iter().all(|segment| segment.is_sealed()));
+            });
+        }
     }
 }

@@ -38,6 +38,13 @@ impl Log {
         {
             return Err(error);
         }
+        // Damage below the log start leaves nothing in range: say why.
+        if start > end
+            && cursor.offset() >= start
+            && let Some(error) = self.end_error()
+        {
+            return Err(error);
+        }
         if cursor.offset() < start || cursor.offset() > end {
             return Err(Error::offset_out_of_range(cursor.offset(), start, end).on(&self.tp));
         }

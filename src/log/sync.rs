@@ -13,10 +13,11 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::Result;
+use crate::wait::contain;
 
 /// Somebody to be told when everything below an offset is durable, or when that failed.
 pub(crate) trait Synced: Send + Sync {
-    /// Takes the outcome. Runs no user code: others wait for theirs.
+    /// Takes the outcome. Runs no user code but wakers: others wait for theirs.
     fn synced(&self, result: Result<()>);
     /// Everybody has the outcome; user code may run now, with no lock held.
     fn after_sync(&self);
@@ -25,10 +26,10 @@ pub(crate) trait Synced: Send + Sync {
 /// Gives the outcome to all before any of them runs user code, which may wait for another.
 fn tell(told: &[(i64, Arc<dyn Synced>)], result: &Result<()>) {
     for (_, waiter) in told {
-        waiter.synced(result.clone());
+        contain(|| waiter.synced(result.clone()));
     }
     for (_, waiter) in told {
-        waiter.after_sync();
+        contain(|| waiter.after_sync());
     }
 }
 

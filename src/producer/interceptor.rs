@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::metadata::RecordMetadata;
 use super::record::ProducerRecord;
 use crate::error::Result;
+use crate::wait::contain;
 
 /// Sees every record before it is sent, and every result: for tracing headers, metrics, audits.
 /// Kafka's `ProducerInterceptor` (KIP-42). One that panics is passed over; what it was doing with a
@@ -90,8 +91,7 @@ impl Interceptors {
 
     pub(super) fn on_acknowledgement(&self, result: &Result<RecordMetadata>) {
         for interceptor in &self.0 {
-            // A panic has been reported by the panic hook; the next one is called all the same.
-            let _ = catch_unwind(AssertUnwindSafe(|| interceptor.on_acknowledgement(result)));
+            contain(|| interceptor.on_acknowledgement(result));
         }
     }
 }

@@ -17,7 +17,7 @@ use super::metadata::RecordMetadata;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, Synced};
 use crate::types::TopicPartition;
-use crate::wait::Waiter;
+use crate::wait::{Waiter, contain};
 
 /// Where a batch, or a piece of one, stands.
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +176,7 @@ impl BatchSlot {
             waiter.signal();
         }
         for waker in wakers {
-            waker.wake();
+            contain(|| waker.wake());
         }
     }
 
@@ -278,12 +278,10 @@ pub(super) fn in_callback() -> bool {
     CALLBACKS.get() > 0
 }
 
-/// A callback that panics hurts nobody else.
+/// Runs a callback. One that panics hurts nobody else.
 pub(super) fn run<T>(callback: impl FnOnce(T), argument: T) {
     CALLBACKS.set(CALLBACKS.get() + 1);
-    let call = std::panic::AssertUnwindSafe(|| callback(argument));
-    // The panic has been reported by the panic hook; there is nobody to hand it to.
-    let _ = std::panic::catch_unwind(call);
+    contain(|| callback(argument));
     CALLBACKS.set(CALLBACKS.get() - 1);
 }
 

@@ -1,7 +1,10 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::homes::*;
-use logreel::{Acks, ErrorKind, ProducerRecord};
+use logreel::testing::{Fault, FaultKind, FaultOp, SimStorage};
+use logreel::{Acks, Broker, ErrorKind, ProducerRecord, Storage};
 
 #[test]
 fn close_ends_every_handle_and_completes_every_delivery() {
@@ -134,4 +137,71 @@ fn the_directory_is_free_when_the_last_handle_is_gone() {
             }
         }
     }
+}
+
+/// A second close answered before the first was through: the directory was still locked, and what
+/// the first could not make durable was not told.
+#[test]
+fn a_second_close_waits_for_the_first() {
+    let (place, released) = (Arc::new(Place::default()), Arc::new(AtomicBool::new(false)));
+    let (in_close, is_released) = (Arc::clone(&place), Arc::clone(&released));
+    let storage = Storage::memory();
+    let observed = Storage::observed(storage.clone(), move |op, path| {
+        if op == "create" && path.ends_with(".kafka_cleanshutdown.tmp") {
+            in_close.visit();
+            is_released.store(true, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let broker = Broker::builder().storage(observed).topic("t").open().unwrap();
+    let other = broker.clone();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| broker.close());
+        place.wait_for_the_first();
+        other.close().unwrap();
+        assert!(released.load(Ordering::SeqCst));
+        Broker::builder().storage(storage.clone()).open().unwrap();
+        first.join().unwrap().unwrap();
+    });
+
+    let sim = SimStorage::new();
+    let broker = Broker::builder().storage(sim.storage()).topic("t").open().unwrap();
+    let log = broker.topic("t").unwrap().partition(0).unwrap();
+    log.append([(None, Some("x"))]).unwrap();
+    sim.fail(Fault { op: FaultOp::Sync, nth: 0, sticky: true, kind: FaultKind::Eio });
+    assert!(broker.clone().close().is_err());
+    assert!(broker.close().is_err(), "it is as it was");
+}
+
+#[test]
+fn a_close_inside_a_callback_never_waits_for_itself() {
+    // On the thread that closes: the close runs the batch.
+    must_end(|| {
+        let broker = Broker::in_memory();
+        let producer = broker.producer().linger(600 * SECOND).build().unwrap();
+        let (again, (told, hear)) = (broker.clone(), mpsc::channel());
+        producer.send(ProducerRecord::to("t").value("x")).on_complete(move |outcome| {
+            again.close().unwrap();
+            told.send(outcome.unwrap().offset()).unwrap();
+        });
+        broker.close().unwrap();
+        assert_eq!(hear.recv().unwrap(), Some(0));
+    });
+    // On the background thread, which the close joins.
+    must_end(|| {
+        let broker = Broker::in_memory();
+        let producer = broker.producer().linger(Duration::from_millis(1)).build().unwrap();
+        let (again, (told, hear)) = (broker.clone(), mpsc::channel());
+        producer.send(ProducerRecord::to("t").value("x")).on_complete(move |_| {
+            told.send(()).unwrap();
+            while again.topics().is_ok() {
+                std::thread::yield_now();
+            }
+            again.close().unwrap();
+            told.send(()).unwrap();
+        });
+        hear.recv().unwrap();
+        broker.close().unwrap();
+        hear.try_recv().unwrap();
+    });
 }

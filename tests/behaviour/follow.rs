@@ -1,9 +1,10 @@
 //! Reading a directory that somebody else writes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::homes::*;
-use logreel::{Broker, NewTopic};
+use logreel::{Broker, NewTopic, Storage};
 
 #[test]
 fn a_reader_follows_a_live_directory() {
@@ -98,4 +99,31 @@ fn a_file_that_was_cut_and_grew_again_is_recognised() {
     let all = read_all(&watcher, "t", 0);
     let values: Vec<String> = all.iter().map(|r| text(&r.value).unwrap()).collect();
     assert_eq!(values, ["a", "b", "instead", "of", "it"]);
+}
+
+/// Two readers that looked for new partitions at once both took them in.
+#[test]
+fn two_readers_take_in_the_same_partitions() {
+    let home = disk();
+    let owner = home.open();
+    owner.create_topic("t").unwrap();
+    let place = Arc::new(Place::default());
+    let refreshing = Arc::clone(&place);
+    let files = Storage::disk(home.dir().unwrap());
+    let storage = Storage::observed(files, move |op, path| {
+        if op == "list" && path.ends_with("/t-1") {
+            refreshing.visit();
+        }
+        Ok(())
+    });
+    let watcher = Broker::builder().storage(storage).open_read_only().unwrap();
+    assert_eq!(watcher.topic("t").unwrap().partition_count(), 1);
+    owner.create_partitions("t", 3).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| watcher.topic("t").unwrap());
+        }
+    });
+    assert!(!place.was_shared());
+    assert_eq!(watcher.topic("t").unwrap().partition_count(), 3);
 }

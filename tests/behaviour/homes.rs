@@ -1,6 +1,7 @@
 //! Where the brokers of the tests live.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use logreel::testing::MockClock;
@@ -131,5 +132,61 @@ pub fn copy_dir(from: &Path, to: &Path) {
         } else {
             std::fs::copy(entry.path(), target).unwrap();
         }
+    }
+}
+
+/// Fails instead of hanging.
+pub fn must_end(body: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        body();
+        let _ = done.send(());
+    });
+    let ended = wait.recv_timeout(20 * SECOND).is_ok() || thread.is_finished();
+    assert!(ended, "it hangs");
+    thread.join().unwrap();
+}
+
+/// A place where only one thread may be at a time. The first to come waits a moment for a second,
+/// so that one that may come does come; a slow machine can only miss it.
+#[derive(Default)]
+pub struct Place {
+    state: Mutex<Visits>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Visits {
+    inside: usize,
+    came: usize,
+    met: bool,
+}
+
+impl Place {
+    const A_MOMENT: Duration = Duration::from_millis(300);
+
+    /// A thread is at the place.
+    pub fn visit(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.inside += 1;
+        state.came += 1;
+        state.met |= state.inside > 1;
+        self.changed.notify_all();
+        if state.came == 1 {
+            let alone = |state: &mut Visits| !state.met;
+            state = self.changed.wait_timeout_while(state, Self::A_MOMENT, alone).unwrap().0;
+        }
+        state.inside -= 1;
+    }
+
+    /// Waits until the first has come.
+    pub fn wait_for_the_first(&self) {
+        let state = self.state.lock().unwrap();
+        drop(self.changed.wait_while(state, |state| state.came == 0).unwrap());
+    }
+
+    /// Whether two threads were there at once.
+    pub fn was_shared(&self) -> bool {
+        self.state.lock().unwrap().met
     }
 }

@@ -15,9 +15,12 @@
 
 mod homes;
 
+mod checkpoints;
 mod clients;
 mod clocks;
 mod close;
+mod coordinators;
+mod crafted;
 mod follow;
 mod groups;
 mod misuse;
@@ -26,3 +29,4 @@ mod partition_log;
 mod recovery;
 mod regressions;
 mod topics;
+mod user_code;

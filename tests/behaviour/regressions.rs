@@ -1,22 +1,9 @@
 //! What broke once, each named for it.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::homes::*;
 use logreel::{Acks, Broker, NewTopic, OffsetReset, ProducerRecord};
-
-/// Fails instead of hanging.
-fn must_end(body: impl FnOnce() + Send + 'static) {
-    let (done, wait) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    let ended = wait.recv_timeout(20 * SECOND).is_ok() || thread.is_finished();
-    assert!(ended, "it hangs");
-    thread.join().unwrap();
-}
 
 /// The recovery point of a deleted topic stayed in its checkpoint. A new topic of the same name was
 /// then shorter than it was durable, and taken for damaged after a kill.

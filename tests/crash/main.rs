@@ -11,6 +11,7 @@
     reason = "a test that fails may panic; the count of cases is part of the result"
 )]
 
+mod deletions;
 mod faults;
 mod oracle;
 mod workloads;
