@@ -77,3 +77,56 @@ fn stored(context: &LogContext) -> Result<Option<i64>> {
         Err(Damaged) => Ok(None),
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::super::config::{BrokerConfig, Place};
+    use super::super::shared::Shared;
+    use crate::storage::SimStorage;
+
+    fn id(disk: &SimStorage) -> i64 {
+        // The same seed: only what is stored tells the ids apart.
+        let place = Place::Storage(disk.storage());
+        let config = BrokerConfig { place, seed: Some(1), ..BrokerConfig::default() };
+        let shared = Shared::open(config).unwrap();
+        let id = shared.producer_ids.next(&shared.context).unwrap();
+        shared.close().unwrap();
+        id
+    }
+
+    #[test]
+    fn an_id_that_was_given_out_is_not_given_again_after_a_power_cut() {
+        let disk = SimStorage::new();
+        let (given, after) = {
+            let place = Place::Storage(disk.storage());
+            let config = BrokerConfig { place, seed: Some(1), ..BrokerConfig::default() };
+            let shared = Shared::open(config).unwrap();
+            let given = shared.producer_ids.next(&shared.context).unwrap();
+            (given, disk.op_count())
+        };
+        let mut cases = 0;
+        for cut in after..=disk.op_count() {
+            for state in disk.power_cut_states(cut, 100, 7) {
+                assert!(id(&state) > given, "cut {cut}");
+                cases += 1;
+            }
+        }
+        assert!(cases > 0);
+    }
+
+    #[test]
+    fn a_block_is_reserved_with_one_write_and_the_next_follows_it() {
+        let disk = SimStorage::new();
+        let place = Place::Storage(disk.storage());
+        let shared = Shared::open(BrokerConfig { place, ..BrokerConfig::default() }).unwrap();
+        let next = || shared.producer_ids.next(&shared.context).unwrap();
+        let first = next();
+        let ops = disk.op_count();
+        for more in 1..super::BLOCK {
+            assert_eq!(next(), first + more);
+        }
+        assert_eq!(disk.op_count(), ops);
+        assert_eq!(next(), first + super::BLOCK);
+        assert!(disk.op_count() > ops);
+    }
+}

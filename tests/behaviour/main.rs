@@ -23,6 +23,7 @@ mod coordinators;
 mod crafted;
 mod follow;
 mod groups;
+mod idempotence;
 mod misuse;
 mod model;
 mod partition_log;
