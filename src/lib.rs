@@ -55,6 +55,26 @@
 //! for it, [`flush`](Producer::flush), or a thread of the broker. Records with the same key go to
 //! the same partition, the one Kafka's Java producer would choose.
 //!
+//! Producers are idempotent unless told otherwise: a batch that is tried again, because the disk
+//! was full for a moment or an answer was lost, is never written twice and never out of order.
+//! `buffer.memory` bounds what a producer holds; [`try_send`](Producer::try_send) gives a record
+//! back where `send` would block. [`send_batch`](Producer::send_batch) writes many records as one
+//! batch. [`producer`] has every setting, partitioners and interceptors.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use logreel::{Broker, ProducerRecord};
+//! let broker = Broker::in_memory();
+//! let producer = broker.producer().linger(Duration::from_millis(5)).build()?;
+//! let record = |n: i32| ProducerRecord::to("ticks").key("eur").value(n.to_string());
+//! let placed = producer.send(record(1)).wait()?;
+//! producer.send(record(2)).on_complete(|result| assert!(result.is_ok()));
+//! producer.send_batch((3..100).map(record)).wait()?;
+//! producer.flush(Duration::from_secs(10))?;
+//! # assert_eq!(placed.offset(), Some(0));
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
 //! # What survives what
 //!
 //! | [`Acks`] | the delivery completes when | then it survives |
@@ -124,7 +144,8 @@
 //!
 //! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are
 //! also `testing::MockClock`, a clock that moves when told (a broker on it owns no thread and
-//! every run repeats), and `testing::SimStorage`, a disk that can be cut off at any operation.
+//! every run repeats), `testing::SimStorage`, a disk that can be cut off at any operation, and
+//! `Broker::testing`, which makes operations fail, or succeed and lose their answer.
 //!
 //! # Crate features
 //!
