@@ -107,15 +107,19 @@ fn killed_at_every_operation_nothing_acknowledged_is_lost() {
 #[test]
 fn killed_at_random_moments_nothing_acknowledged_is_lost() {
     let dir = tempfile::tempdir().unwrap();
-    let mut total = 0;
+    let (mut total, mut patience) = (0, 3_000);
     for round in 0..200u64 {
         // Half of them go on in the directory that the one before left.
         let at = dir.path().join((round / 2).to_string());
         let mut child = spawn("for-ever", &at, 0);
-        std::thread::sleep(Duration::from_micros(3_000 + round * 7_919 % 12_000));
+        std::thread::sleep(Duration::from_micros(patience + round * 7_919 % 12_000));
         child.kill().unwrap();
         let (acks, _) = acknowledged(&mut child);
         total += acks.values().map(|last| last + 1).sum::<i64>();
+        if acks.is_empty() {
+            // A busy machine needs longer to come to the first.
+            patience = (patience + 2_000).min(100_000);
+        }
         check(&at, &acks, &format!("round {round}"));
     }
     println!("200 kills, {total} records acknowledged");
