@@ -116,15 +116,21 @@ pub(super) fn read_only() -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, "the file is open for reading only")
 }
 
+/// All parts in one piece.
+pub(super) fn joined(parts: &[io::IoSlice<'_>]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+    parts.iter().for_each(|part| whole.extend_from_slice(part));
+    whole
+}
+
 /// An open file. Readers and one writer may use it at the same time. It goes on being the same
 /// file when its name or its directory's name changes, and when it is removed.
 pub(crate) trait RawFile: Debug + Send + Sync {
     /// Writes at `offset`; may write less than given.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
-    /// Writes these one after the other from `offset` on; may write less than given. One system
-    /// call where the home has one for it.
+    /// Writes these one after the other from `offset` on, as one write; may write less than given.
     fn write_vectored_at(&self, offset: u64, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        parts.iter().find(|part| !part.is_empty()).map_or(Ok(0), |part| self.write_at(offset, part))
+        self.write_at(offset, &joined(parts))
     }
     /// Reads at most `len` bytes at `offset`; fewer only at the end of the file. Shares memory
     /// with the file where it can, and copies otherwise.

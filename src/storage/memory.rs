@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use super::Storage;
-use super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile, read_only};
+use super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile, joined, read_only};
 use super::content::Content;
 use super::tree::Tree;
 use crate::time::Clock;
@@ -168,6 +168,13 @@ impl RawFile for MemoryHandle {
         let chunk = Bytes::copy_from_slice(bytes);
         self.change(|content| content.write(offset, chunk))?;
         Ok(bytes.len())
+    }
+
+    fn write_vectored_at(&self, offset: u64, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let chunk = Bytes::from(joined(parts));
+        let len = chunk.len();
+        self.change(|content| content.write(offset, chunk))?;
+        Ok(len)
     }
 
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {

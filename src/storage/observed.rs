@@ -141,6 +141,10 @@ impl RawFile for ObservedFile {
         self.see("write")?.write_at(offset, bytes)
     }
 
+    fn write_vectored_at(&self, offset: u64, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.see("write")?.write_vectored_at(offset, parts)
+    }
+
     fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         self.see("read")?.read_at(offset, len)
     }

@@ -29,5 +29,6 @@ mod model;
 mod partition_log;
 mod recovery;
 mod regressions;
+mod sharing;
 mod topics;
 mod user_code;
