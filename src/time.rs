@@ -72,7 +72,7 @@ impl Clock {
                 }
             },
             #[cfg(feature = "testing")]
-            Source::Mock(mock) => mock.now.lock().wall_millis,
+            Source::Mock(mock) => mock.now.lock().wall_millis(),
         }
     }
 
@@ -146,8 +146,18 @@ pub(crate) struct MockTime {
 
 #[cfg(feature = "testing")]
 struct Now {
-    wall_millis: i64,
+    /// What the wall clock showed when it was last set, and when that was.
+    wall_set: (i64, Duration),
     monotonic: Duration,
+}
+
+#[cfg(feature = "testing")]
+impl Now {
+    fn wall_millis(&self) -> i64 {
+        let (shown, at) = self.wall_set;
+        let since = self.monotonic.saturating_sub(at).as_millis();
+        shown.saturating_add(i64::try_from(since).unwrap_or(i64::MAX))
+    }
 }
 
 #[cfg(feature = "testing")]
@@ -155,7 +165,10 @@ impl MockTime {
     pub(crate) fn new(wall_millis: i64, manual: bool) -> Self {
         Self {
             manual,
-            now: Mutex::new(Now { wall_millis, monotonic: Duration::ZERO }),
+            now: Mutex::new(Now {
+                wall_set: (wall_millis, Duration::ZERO),
+                monotonic: Duration::ZERO,
+            }),
             timers: Mutex::new(Vec::new()),
             parked: Mutex::new(Vec::new()),
         }
@@ -196,7 +209,8 @@ impl MockTime {
     }
 
     pub(crate) fn set_wall(&self, wall_millis: i64) {
-        self.now.lock().wall_millis = wall_millis;
+        let mut now = self.now.lock();
+        now.wall_set = (wall_millis, now.monotonic);
     }
 
     pub(crate) fn park(&self, thread: Arc<dyn Poke>) {
@@ -209,10 +223,6 @@ impl MockTime {
 
     fn move_to(&self, to: Duration) {
         let mut now = self.now.lock();
-        if let Some(step) = to.checked_sub(now.monotonic) {
-            now.monotonic = to;
-            let millis = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
-            now.wall_millis = now.wall_millis.saturating_add(millis);
-        }
+        now.monotonic = now.monotonic.max(to);
     }
 }

@@ -86,6 +86,9 @@ impl PartitionQueue {
             }
             patience = Some(Duration::ZERO);
         }
+        if round.retries {
+            let _ = self.client.broker.wake_background();
+        }
         // What runs user code (wakers, callbacks) runs without the token.
         let sync_to = round.sync_to;
         if round.settle(&self.log, self) {
@@ -232,6 +235,7 @@ impl PartitionQueue {
             let now = self.client.clock().monotonic();
             let until = now.saturating_add(self.client.backoff(attempts));
             self.accumulator.set_backoff(Some(until));
+            round.retries = true;
             return false;
         }
         if let Some(piece) = held.waiting.pop_front() {

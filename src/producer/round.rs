@@ -16,6 +16,8 @@ pub(super) struct Round {
     done: Vec<Done>,
     /// How far a sync is wanted.
     pub(super) sync_to: Option<i64>,
+    /// Something is to be tried again later, by whoever is there then.
+    pub(super) retries: bool,
 }
 
 struct Done {

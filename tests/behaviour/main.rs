@@ -29,6 +29,7 @@ mod model;
 mod partition_log;
 mod recovery;
 mod regressions;
+mod retries;
 mod sharing;
 mod topics;
 mod user_code;
