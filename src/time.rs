@@ -209,9 +209,11 @@ impl MockTime {
 
     fn move_to(&self, to: Duration) {
         let mut now = self.now.lock();
-        if let Some(step) = to.checked_sub(now.monotonic) {
+        if to >= now.monotonic {
+            // Of the whole time, not of the step: the parts of a millisecond add up.
+            let millis = to.as_millis() - now.monotonic.as_millis();
+            let millis = i64::try_from(millis).unwrap_or(i64::MAX);
             now.monotonic = to;
-            let millis = i64::try_from(step.as_millis()).unwrap_or(i64::MAX);
             now.wall_millis = now.wall_millis.saturating_add(millis);
         }
     }
