@@ -274,13 +274,19 @@ impl Accumulator {
         self.state.lock().outstanding.iter().cloned().collect()
     }
 
-    /// Runs the callbacks of decided batches, in order, unless another thread does.
-    pub(super) fn deliver(&self) {
-        loop {
+    /// Runs the callbacks of decided batches, in order, unless another thread does. If `may_leave`,
+    /// it ends after those of the batches that were there when it began; says whether it left some.
+    pub(super) fn deliver(&self, may_leave: bool) -> bool {
+        let begun_with = self.state.lock().outstanding.len();
+        for done in 0_usize.. {
             let slot = {
                 let mut state = self.state.lock();
                 let decided = state.outstanding.front().filter(|slot| slot.is_decided()).cloned();
-                let Some(slot) = decided.filter(|_| !state.delivering) else { return };
+                let Some(slot) = decided.filter(|_| !state.delivering) else { return false };
+                // Without more records there is an end to it.
+                if may_leave && done >= begun_with && !state.closed {
+                    return true;
+                }
                 state.delivering = true;
                 slot
             };
@@ -290,6 +296,7 @@ impl Accumulator {
             // It stays the first while its callbacks run.
             state.outstanding.pop_front();
         }
+        false
     }
 }
 
