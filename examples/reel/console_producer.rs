@@ -4,14 +4,13 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use logreel::{Broker, Compression, RecordMetadata, Result};
 
 use crate::failure::{Failure, Outcome};
 use crate::line_format::LineFormat;
-use crate::owed::wait_until_told;
 use crate::place::{Place, pair, topic};
 use crate::properties::{merged, with_properties};
 
@@ -113,7 +112,6 @@ fn produce(broker: &Broker, args: &Args, format: &LineFormat) -> Outcome {
     properties.extend(args.settings.given().map(|(key, value)| (key.to_owned(), value)));
     let producer = with_properties(broker.producer(), &properties).build()?;
     let outcome = Arc::new(Told::new(args.print_metadata));
-    let (owed, all_told) = mpsc::channel();
     let mut input = std::io::stdin().lock();
     let prompts = input.is_terminal() && std::io::stdout().is_terminal();
     let mut line = Vec::new();
@@ -136,19 +134,15 @@ fn produce(broker: &Broker, args: &Args, format: &LineFormat) -> Outcome {
         if args.sync {
             outcome.tell(delivery.wait());
         } else {
-            let (outcome, owed) = (Arc::clone(&outcome), owed.clone());
-            delivery.on_complete(move |result| {
-                let _owed = owed;
-                outcome.tell(result);
-            });
+            let outcome = Arc::clone(&outcome);
+            delivery.on_complete(move |result| outcome.tell(result));
         }
         if outcome.stop.load(Ordering::Acquire) {
             break Ok(());
         }
     };
-    // What came before a bad line was sent and counts.
+    // What came before a bad line was sent and counts. Every outcome has been told after this.
     let flushed = producer.close(Duration::MAX);
-    wait_until_told(owed, &all_told);
     outcome.end()?;
     read?;
     Ok(flushed?)

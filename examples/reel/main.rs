@@ -14,7 +14,6 @@ mod dump_log;
 mod failure;
 mod indexes;
 mod line_format;
-mod owed;
 mod payloads;
 mod perf_report;
 mod place;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,6 @@ use clap::{ArgGroup, value_parser};
 use logreel::{Broker, NewTopic, Producer, ProducerRecord};
 
 use crate::failure::{Failure, Outcome};
-use crate::owed::{Owed, wait_until_told};
 use crate::payloads::{Payloads, Source};
 use crate::perf_report::Report;
 use crate::place::{Place, pair, topic};
@@ -145,17 +144,16 @@ fn measure(broker: &Broker, args: &Args, plan: Plan) -> Outcome {
         )?;
     }
     let run = Arc::new(Run::new(plan));
-    let (owed, all_told) = mpsc::channel();
     let started = thread::scope(|scope| {
         for number in 0..args.threads {
-            let (run, producer, owed) = (Arc::clone(&run), producer.clone(), owed.clone());
-            let send_share = move || send(&run, &producer, &owed, number);
+            let (run, producer) = (Arc::clone(&run), producer.clone());
+            let send_share = move || send(&run, &producer, number);
             thread::Builder::new().spawn_scoped(scope, send_share)?;
         }
         Ok(())
     });
+    // Every outcome has been told when this returns.
     let flushed = producer.close(Duration::MAX);
-    wait_until_told(owed, &all_told);
     started.map_err(|error: std::io::Error| {
         Failure::new(format!("cannot start {} threads: {error}", args.threads))
     })?;
@@ -275,7 +273,7 @@ impl Run {
 }
 
 /// Sends one record after the other until all threads together have sent enough.
-fn send(run: &Arc<Run>, producer: &Producer, owed: &Owed, thread: u16) {
+fn send(run: &Arc<Run>, producer: &Producer, thread: u16) {
     let plan = &run.plan;
     let mut payloads = Payloads::new(plan.source.clone(), u64::from(thread));
     loop {
@@ -291,9 +289,8 @@ fn send(run: &Arc<Run>, producer: &Producer, owed: &Owed, thread: u16) {
         }
         let begun = Instant::now();
         let delivery = producer.send(ProducerRecord::to(plan.topic.as_str()).value(payload));
-        let (run, owed) = (Arc::clone(run), owed.clone());
+        let run = Arc::clone(run);
         delivery.on_complete(move |outcome| {
-            let _owed = owed;
             let latency = begun.elapsed();
             let mut told = run.told();
             if let Err(error) = outcome {

@@ -80,8 +80,8 @@ fn stored(context: &LogContext) -> Result<Option<i64>> {
 
 #[cfg(all(test, feature = "testing"))]
 mod tests {
-    use super::super::config::{BrokerConfig, Place};
-    use super::super::shared::Shared;
+    use crate::broker::config::{BrokerConfig, Place};
+    use crate::broker::shared::Shared;
     use crate::storage::SimStorage;
 
     fn id(disk: &SimStorage) -> i64 {

@@ -218,9 +218,13 @@ impl Accumulator {
         self.backlog() > 0
     }
 
-    /// When something is to be done: a batch run, or one given up.
+    /// When something is to be done: a batch run, or given up, or its callbacks run.
     pub(super) fn next_due(&self) -> Option<Duration> {
         let state = self.state.lock();
+        let owes_callbacks = state.outstanding.front().is_some_and(|slot| slot.is_decided());
+        if owes_callbacks && !state.delivering {
+            return Some(Duration::ZERO);
+        }
         // The oldest that is not decided has the earliest deadline.
         let undecided = state.outstanding.iter().find(|slot| !slot.is_decided());
         let deadline = undecided.map(|slot| slot.deadline);
@@ -278,13 +282,19 @@ impl Accumulator {
         self.state.lock().outstanding.iter().cloned().collect()
     }
 
-    /// Runs the callbacks of decided batches, in order, unless another thread does.
-    pub(super) fn deliver(&self) {
-        loop {
+    /// Runs the callbacks of decided batches, in order, unless another thread does. If `may_leave`,
+    /// it ends after those of the batches that were there when it began; says whether it left some.
+    pub(super) fn deliver(&self, may_leave: bool) -> bool {
+        let begun_with = self.state.lock().outstanding.len();
+        for done in 0_usize.. {
             let slot = {
                 let mut state = self.state.lock();
                 let decided = state.outstanding.front().filter(|slot| slot.is_decided()).cloned();
-                let Some(slot) = decided.filter(|_| !state.delivering) else { return };
+                let Some(slot) = decided.filter(|_| !state.delivering) else { return false };
+                // Without more records there is an end to it.
+                if may_leave && done >= begun_with && !state.closed {
+                    return true;
+                }
                 state.delivering = true;
                 slot
             };
@@ -294,6 +304,7 @@ impl Accumulator {
             // It stays the first while its callbacks run.
             state.outstanding.pop_front();
         }
+        false
     }
 }
 

@@ -115,7 +115,7 @@ impl ProducerBuilder {
     }
 
     /// Kafka: `max.block.ms`. Default: a minute. How long `send` may block: for memory, and for a
-    /// topic or partition that does not exist yet.
+    /// topic that does not exist yet.
     pub fn max_block(mut self, limit: Duration) -> Self {
         self.config.max_block = limit;
         self

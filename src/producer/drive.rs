@@ -47,7 +47,7 @@ pub(super) fn drive(
                 // A failure decides the slots it concerns.
                 let _ = queue.log.sync_within(end, patience);
             }
-            queue.accumulator.deliver();
+            queue.deliver();
         }
         if let Some((log, end)) = slot.wanted_sync() {
             // Another thread may have synced and not told us yet: it will wake us.
@@ -56,7 +56,7 @@ pub(super) fn drive(
         if slot.expire(now)
             && let Some(queue) = &queue
         {
-            queue.accumulator.deliver();
+            queue.deliver();
         }
         if is_done() {
             break;

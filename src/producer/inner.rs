@@ -318,7 +318,9 @@ impl Inner {
     /// Takes no more records, flushes, and gives up what is left after `timeout`.
     pub(super) fn close(&self, timeout: Duration) -> Result<()> {
         self.topics.close();
+        // Whoever waits for memory or a topic looks again and finds it closed.
         self.client.memory.wake_all();
+        self.client.broker.topics_changed.wake_all();
         let flushed = self.flush(timeout);
         if flushed.is_err() {
             let what = "the producer was closed before the record was delivered";
@@ -361,7 +363,7 @@ impl Duty for Inner {
         for queue in self.topics.all_queues() {
             self.run(&queue, Run::Due, true);
             queue.accumulator.expire(now);
-            queue.accumulator.deliver();
+            queue.deliver();
         }
     }
 

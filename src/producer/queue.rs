@@ -94,8 +94,16 @@ impl PartitionQueue {
         if round.settle(&self.log, self) {
             self.log.fail_waiting();
         }
-        self.accumulator.deliver();
+        self.deliver();
         sync_to
+    }
+
+    /// Runs the callbacks of decided batches. With the sender thread, a thread that is here does so
+    /// for those that are there now: it must not be kept by what others go on sending.
+    pub(super) fn deliver(&self) {
+        if self.accumulator.deliver(self.client.broker.config.has_threads()) {
+            let _ = self.client.broker.wake_background();
+        }
     }
 
     /// Seals and appends what is to be run. Says whether anything came of it.
@@ -219,16 +227,17 @@ impl PartitionQueue {
         if too_large && !is_lost && piece.count() > 1 && self.split(held) {
             return true;
         }
-        let out_of_order = error.code() == Some(ErrorCode::OutOfOrderSequenceNumber);
+        let lost_count = error.code() == Some(ErrorCode::OutOfOrderSequenceNumber)
+            && !is_lost
+            && self.client.config.idempotence;
         let may_retry = which != Run::Last
             && attempts <= self.client.config.retries
             && self.log.halt().is_none();
-        if may_retry && out_of_order && !is_lost && self.client.config.idempotence {
-            // The log has lost count of us; nothing of this batch is in it.
-            self.renumber(held, 0, None, round);
-            return true;
-        }
-        if may_retry && error.is_retriable() {
+        if may_retry && (lost_count || error.is_retriable()) {
+            if lost_count {
+                // The log has lost count of us; nothing of this batch is in it.
+                self.renumber(held, 0, None, round);
+            }
             if let Some(piece) = held.waiting.front() {
                 piece.slot.note_error(error);
             }
@@ -314,7 +323,7 @@ impl PartitionQueue {
                 slot.fail(error.clone());
             }
         }
-        self.accumulator.deliver();
+        self.deliver();
     }
 }
 
@@ -356,6 +365,6 @@ impl PartitionQueue {
 
 impl AfterSync for PartitionQueue {
     fn after_sync(&self) {
-        self.accumulator.deliver();
+        self.deliver();
     }
 }

@@ -1,0 +1,28 @@
+//! Where fakes of Kafka lie: each statement is a test named after it, over memory and disk, the
+//! system's clock and a mock one. `bad_input` and the files behind it hold what producers do with
+//! input and code that is wrong.
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test that fails may panic"
+)]
+
+mod homes;
+
+mod bad_input;
+mod buffer;
+mod compression;
+mod ending;
+mod hooks;
+mod limits;
+mod records;
+mod retries;
+mod routing;
+mod send_batch;

@@ -1,0 +1,16 @@
+//! The example program `reel`, run as a user runs it.
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+mod program;
+
+mod console_producer;
+mod producer_perf;
+mod tools;
