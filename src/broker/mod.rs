@@ -52,3 +52,4 @@ pub(crate) use faults::FaultPoint;
 pub use faults::{FaultBuilder, FaultHandle, Faults, OpKind};
 pub(crate) use network_keys::is_network_key;
 pub(crate) use shared::{Handle, Shared};
+pub(crate) use topic_state::TopicState;

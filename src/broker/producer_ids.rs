@@ -78,7 +78,8 @@ fn stored(context: &LogContext) -> Result<Option<i64>> {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use crate::broker::config::{BrokerConfig, Place};
     use crate::broker::shared::Shared;

@@ -15,7 +15,11 @@ use super::record::ProducerRecord;
 use super::slot::{BatchSlot, Ticket};
 use crate::error::{Error, Result};
 use crate::log::Log;
-use crate::record::{BatchBuilder, Compression};
+use crate::record::{BatchBuilder, Compression, DECOMPRESSED_BYTES_MAX};
+
+/// No batch grows larger than this, whatever `batch.size` says: well below what a batch may
+/// decompress to.
+const BATCH_BYTES_MAX: usize = DECOMPRESSED_BYTES_MAX / 2;
 
 /// A batch that takes records, or is full.
 pub(super) struct OpenBatch {
@@ -27,9 +31,12 @@ pub(super) struct OpenBatch {
 /// What became of adding a record.
 pub(super) enum Added {
     To(Place),
-    /// A new batch is needed, and so much memory for it was not free. If `filled`, a batch was
-    /// filled all the same.
-    NeedsMemory(usize),
+    /// A new batch is needed, and so much memory for it was not free. If `filled`, the record found
+    /// no room in the batch before, which is to be run.
+    NeedsMemory {
+        size: usize,
+        filled: bool,
+    },
 }
 
 /// Where a record was added.
@@ -38,8 +45,8 @@ pub(super) struct Place {
     pub(super) ticket: Ticket,
     /// The record filled its batch: whoever added it runs it.
     pub(super) filled: bool,
-    /// There was no batch before.
-    pub(super) first: bool,
+    /// It is the first of its batch.
+    pub(super) opened: bool,
     /// No batch is open any more.
     pub(super) closes_batch: bool,
 }
@@ -75,8 +82,17 @@ struct State {
     delivering: bool,
     /// Nothing more is taken.
     closed: bool,
+    /// What the last holder of the drain token left.
+    left: Left,
+}
+
+/// What the holder of the drain token leaves behind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Left {
+    /// Batches that are sealed and not in the log.
+    pub(super) sealed: bool,
     /// Nothing is run before this: the last try failed.
-    backoff: Option<Duration>,
+    pub(super) backoff: Option<Duration>,
 }
 
 /// What a batch is made of, besides its records.
@@ -90,6 +106,11 @@ impl Material<'_> {
     /// How much memory a batch reserves for a first record of at most `record_size`.
     fn reservation(&self, record_size: usize) -> usize {
         self.config.batch_size.max(record_size).min(self.memory.total())
+    }
+
+    /// How large a batch grows.
+    fn limit(&self) -> usize {
+        self.config.batch_size.min(BATCH_BYTES_MAX)
     }
 
     pub(super) fn builder(&self) -> BatchBuilder {
@@ -142,7 +163,7 @@ impl Accumulator {
     ) -> Result<Added> {
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let stamp = Some(timestamp);
-        let limit = material.config.batch_size;
+        let limit = material.limit();
         let mut state = self.state.lock();
         let state = &mut *state;
         if state.closed {
@@ -156,7 +177,7 @@ impl Accumulator {
                 filled = true;
             }
         }
-        let first = state.open.is_none() && state.full.is_empty();
+        let opened = state.open.is_none();
         let open = match &mut state.open {
             Some(open) => open,
             empty => {
@@ -164,7 +185,7 @@ impl Accumulator {
                 let Some(reservation) = reservation.or_else(|| material.memory.try_reserve(size))
                 else {
                     self.backlog.store(state.full.len(), Ordering::Relaxed);
-                    return Ok(Added::NeedsMemory(size));
+                    return Ok(Added::NeedsMemory { size, filled });
                 };
                 let open = empty.insert(material.open(reservation));
                 state.outstanding.push_back(Arc::clone(&open.slot));
@@ -192,7 +213,7 @@ impl Accumulator {
         self.backlog.store(state.full.len(), Ordering::Relaxed);
         let ticket = Ticket { index, timestamp };
         let closes_batch = state.open.is_none();
-        Ok(Added::To(Place { slot, ticket, filled, first, closes_batch }))
+        Ok(Added::To(Place { slot, ticket, filled, opened, closes_batch }))
     }
 
     /// Adds a batch that is complete, behind what was added before.
@@ -214,8 +235,11 @@ impl Accumulator {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    pub(super) fn has_full(&self) -> bool {
-        self.backlog() > 0
+    /// Whether a batch is full that may be run now. Who filled it and found the token taken leaves
+    /// it to the holder, who asks this after letting go: the lock orders the two.
+    pub(super) fn has_full(&self, now: Duration) -> bool {
+        let state = self.state.lock();
+        !state.full.is_empty() && state.left.backoff.is_none_or(|until| until <= now)
     }
 
     /// When something is to be done: a batch run, or given up, or its callbacks run.
@@ -228,10 +252,10 @@ impl Accumulator {
         // The oldest that is not decided has the earliest deadline.
         let undecided = state.outstanding.iter().find(|slot| !slot.is_decided());
         let deadline = undecided.map(|slot| slot.deadline);
-        let due = match (state.backoff, state.full.is_empty()) {
-            (Some(backoff), _) => Some(backoff),
-            (None, false) => Some(Duration::ZERO),
-            (None, true) => state.open.as_ref().map(|open| open.due),
+        let due = match state.left.backoff {
+            Some(backoff) => Some(backoff),
+            None if state.left.sealed || !state.full.is_empty() => Some(Duration::ZERO),
+            None => state.open.as_ref().map(|open| open.due),
         };
         [due, deadline].into_iter().flatten().min()
     }
@@ -252,24 +276,33 @@ impl Accumulator {
         self.backlog.store(state.full.len(), Ordering::Relaxed);
     }
 
-    /// Runs nothing before this; `None`: at once.
-    pub(super) fn set_backoff(&self, until: Option<Duration>) {
-        self.state.lock().backoff = until;
+    /// Tells what the holder of the drain token leaves.
+    pub(super) fn leave(&self, left: Left) {
+        self.state.lock().left = left;
     }
 
-    pub(super) fn is_backing_off(&self, now: Duration) -> bool {
-        self.state.lock().backoff.is_some_and(|until| now < until)
-    }
-
-    /// Gives up what is past its deadline.
-    pub(super) fn expire(&self, now: Duration) {
+    /// Gives up what is past its deadline; says how many batches that were.
+    pub(super) fn expire(&self, now: Duration) -> usize {
         let expired: Vec<Arc<BatchSlot>> = {
-            let state = self.state.lock();
-            state.outstanding.iter().take_while(|slot| slot.deadline <= now).cloned().collect()
+            let mut state = self.state.lock();
+            let late = |slot: &Arc<BatchSlot>| slot.deadline <= now;
+            if !state.outstanding.iter().any(|slot| late(slot) && !slot.is_decided()) {
+                return 0;
+            }
+            // Nothing more is added to them, and nobody runs them.
+            state.full.retain(|batch| !late(&batch.slot));
+            state.open.take_if(|open| late(&open.slot));
+            self.backlog.store(state.full.len(), Ordering::Relaxed);
+            state.outstanding.iter().filter(|slot| late(slot)).cloned().collect()
         };
-        for slot in expired {
-            slot.expire(now);
-        }
+        expired.iter().filter(|slot| slot.expire(now)).count()
+    }
+
+    /// Takes everything that nobody runs yet.
+    pub(super) fn take_all(&self) -> Vec<OpenBatch> {
+        let mut taken = Vec::new();
+        self.take(Run::Last, Duration::MAX, usize::MAX, &mut taken);
+        taken
     }
 
     /// Takes no more records.

@@ -11,6 +11,9 @@ use crate::broker::Shared;
 use crate::error::Result;
 use crate::time::Clock;
 
+/// Without a wait a clock that only moves while somebody waits would stand still.
+const BACKOFF_MIN: Duration = Duration::from_millis(1);
+
 /// What all partitions of a producer share.
 pub(super) struct Client {
     /// No handle: the background thread holds a producer for a moment, and must not be the one that
@@ -46,13 +49,14 @@ impl Client {
         self.broker.producer_ids.next(&self.broker.context)
     }
 
-    /// How long to wait after so many failures: doubling, up to a limit, with a fifth more or less
-    /// so that many who failed together do not come back together (KIP-580).
+    /// How long to wait after so many failures: doubling, give or take a fifth so that many who
+    /// failed together do not come back together, up to a limit (KIP-580).
     pub(super) fn backoff(&self, failures: u32) -> Duration {
         let doubled = 1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
         let wait = self.config.retry_backoff.saturating_mul(doubled);
         let wait = wait.min(self.config.retry_backoff_max);
         let per_mille = u32::try_from(self.broker.context.random.below(401)).unwrap_or(200) + 800;
-        wait.checked_mul(per_mille).map_or(wait, |scaled| scaled / 1000)
+        let wait = wait.checked_mul(per_mille).map_or(wait, |scaled| scaled / 1000);
+        wait.min(self.config.retry_backoff_max).max(BACKOFF_MIN)
     }
 }

@@ -127,7 +127,7 @@ impl Pending {
     /// Runs callbacks that came too late for who ran the others.
     pub(super) fn deliver(&self) {
         if let Some(queue) = self.queue.upgrade() {
-            queue.deliver();
+            queue.look_after();
         }
     }
 

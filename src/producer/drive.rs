@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::accumulator::Run;
 use super::queue::PartitionQueue;
 use super::slot::BatchSlot;
+use crate::log::Log;
 use crate::time::Clock;
 use crate::wait::Waiter;
 
@@ -36,27 +37,23 @@ pub(super) fn drive(
     while !is_done() {
         let now = clock.monotonic();
         // The last moment that matters to this wait.
-        let last = deadline.map_or(slot.deadline, |deadline| deadline.min(slot.deadline));
-        let patience = Some(last.saturating_sub(now));
+        let last = if slot.is_decided() { None } else { Some(slot.deadline) };
+        let last = [last, deadline].into_iter().flatten().min();
+        let patience = last.map(|last| last.saturating_sub(now));
         // Gone when the producer is; its batches have been run by then.
         let queue = queue.upgrade();
-        if let Some(queue) = &queue {
-            if !slot.is_decided()
-                && let Some(end) = queue.run(which, patience)
-            {
-                // A failure decides the slots it concerns.
-                let _ = queue.log.sync_within(end, patience);
+        match &queue {
+            Some(queue) => {
+                if let Some(end) = queue.run(which, patience, Some(slot)) {
+                    sync(&queue.log, end, patience);
+                }
             }
-            queue.deliver();
+            None => {
+                slot.expire(now);
+            }
         }
         if let Some((log, end)) = slot.wanted_sync() {
-            // Another thread may have synced and not told us yet: it will wake us.
-            let _ = log.sync_within(end, patience);
-        }
-        if slot.expire(now)
-            && let Some(queue) = &queue
-        {
-            queue.deliver();
+            sync(&log, end, patience);
         }
         if is_done() {
             break;
@@ -69,13 +66,16 @@ pub(super) fn drive(
         if slot.add_waiter(waiter) {
             continue;
         }
-        let due = if slot.is_decided() {
-            None
-        } else {
-            let due = queue.and_then(|queue| queue.accumulator.next_due());
-            Some(due.map_or(slot.deadline, |due| due.min(slot.deadline)))
-        };
-        waiter.park(clock, [due, deadline].into_iter().flatten().min());
+        let due = queue.and_then(|queue| queue.accumulator.next_due());
+        waiter.park(clock, [due, last].into_iter().flatten().min());
     }
     true
+}
+
+/// Syncs a partition, or leaves it to the sender thread if another thread's sync takes too long.
+/// A failure is told by the deliveries it fails; who synced for us tells them, too.
+pub(super) fn sync(log: &Log, end: i64, patience: Option<Duration>) {
+    if matches!(log.sync_within(end, patience), Ok(false)) {
+        log.sync_later();
+    }
 }

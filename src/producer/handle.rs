@@ -164,8 +164,9 @@ impl Producer {
     }
 
     /// Sends many records with one call: those for one partition go out as one batch of their own,
-    /// in their order, behind what was sent before, and are written together or not at all. Does
-    /// not linger. Blocks like [`send`](Self::send).
+    /// in their order, behind what was sent before, and are written together or not at all. Those
+    /// without a key go to one partition, however many they are. Does not linger. Blocks like
+    /// [`send`](Self::send).
     ///
     /// A record that is refused by itself (too large, no such topic) fails alone; one that the
     /// topic refuses fails those for its partition. A batch over the topic's `max.message.bytes` is

@@ -13,6 +13,8 @@ pub(super) struct Identity {
     id: Option<i64>,
     epoch: i16,
     next: i32,
+    /// The producer's id has no more epochs here.
+    spent: bool,
 }
 
 /// The numbers of one batch.
@@ -28,8 +30,13 @@ impl Identity {
         self.id.is_some()
     }
 
+    /// Whether the id to come must be another than the producer's.
+    pub(super) fn is_spent(&self) -> bool {
+        self.spent
+    }
+
     pub(super) fn set_id(&mut self, id: i64) {
-        *self = Self { id: Some(id), epoch: 0, next: 0 };
+        *self = Self { id: Some(id), epoch: 0, next: 0, spent: self.spent };
     }
 
     /// The numbers of the next batch, of `count` records.
@@ -44,15 +51,16 @@ impl Identity {
         self.next = stamp.sequence;
     }
 
-    /// Begins anew. `false` when the epochs of this id are used up: another id is needed.
-    #[must_use]
-    pub(super) fn bump(&mut self) -> bool {
+    /// Begins anew. When the epochs of this id are used up, another id is needed.
+    pub(super) fn bump(&mut self) {
         self.next = 0;
         match self.epoch.checked_add(1) {
             Some(epoch) => self.epoch = epoch,
-            None => self.id = None,
+            None => {
+                self.id = None;
+                self.spent = true;
+            }
         }
-        self.id.is_some()
     }
 }
 
@@ -72,10 +80,12 @@ mod tests {
 
     #[test]
     fn an_epoch_begins_at_zero_and_the_last_one_needs_a_new_id() {
-        let mut identity = Identity { id: Some(9), epoch: i16::MAX - 1, next: 7 };
-        assert!(identity.bump());
+        let mut identity =
+            Identity { id: Some(9), epoch: i16::MAX - 1, next: 7, ..Identity::default() };
+        identity.bump();
         assert_eq!(identity.stamp(2), Some(Stamp { id: 9, epoch: i16::MAX, sequence: 0 }));
-        assert!(!identity.bump());
-        assert!(!identity.is_known());
+        identity.bump();
+        assert!(!identity.is_known() && identity.is_spent());
+        assert_eq!(identity.stamp(1), None);
     }
 }

@@ -7,7 +7,7 @@ use super::accumulator::{Added, Place, Run};
 use super::client::Client;
 use super::config::{Acks, ProducerConfig};
 use super::delivery::{Delivery, Pending};
-use super::drive::{Until, drive};
+use super::drive::{Until, drive, sync};
 use super::limit::BlockLimit;
 use super::memory::Reservation;
 use super::metadata::RecordMetadata;
@@ -64,15 +64,20 @@ impl Inner {
     /// Sends a record. An error is one that came before the record was taken.
     pub(super) fn send(&self, record: &ProducerRecord<'_>, may_block: bool) -> Result<Delivery> {
         let mut limit = self.block_limit(may_block);
-        let checked = self.check(record, &mut limit)?;
         let mut reservation = None;
-        let place = loop {
+        let (checked, place) = loop {
+            let checked = self.check(record, &mut limit)?;
             let Checked { queue, size, timestamp, .. } = &checked;
             let material = queue.material();
-            let reserved = reservation.take();
-            match queue.accumulator.add(record, *timestamp, *size, reserved, &material)? {
-                Added::To(place) => break place,
-                Added::NeedsMemory(size) => reservation = Some(self.reserve(size, &mut limit)?),
+            match queue.accumulator.add(record, *timestamp, *size, reservation.take(), &material) {
+                Ok(Added::To(place)) => break (checked, place),
+                Ok(Added::NeedsMemory { size, filled }) => {
+                    self.run_after_add(queue, false, filled);
+                    reservation = Some(self.reserve(size, &mut limit)?);
+                }
+                // The topic was deleted in between: it is looked up again.
+                Err(error) if error.kind() == ErrorKind::Closed => self.check_open()?,
+                Err(error) => return Err(error),
             }
         };
         let Checked { queue, sticky, size, timestamp } = checked;
@@ -80,9 +85,9 @@ impl Inner {
             let (partition, is_open) = (queue.log.tp.partition(), !place.closes_batch);
             topic.sticky.sent(partition, size, self.config().batch_size, is_open);
         }
-        let Place { slot, ticket, filled, first, .. } = place;
+        let Place { slot, ticket, filled, opened, .. } = place;
         self.intercept(&slot, ticket);
-        self.run_after_add(&queue, filled, first);
+        self.run_after_add(&queue, opened, filled);
         if self.config().acks == Acks::None {
             let metadata =
                 RecordMetadata { topic_partition: queue.log.tp.clone(), offset: None, timestamp };
@@ -103,20 +108,25 @@ impl Inner {
         }
     }
 
-    /// Who adds a record runs the batch it filled, and has the thread run one that it opened.
-    pub(super) fn run_after_add(&self, queue: &Arc<PartitionQueue>, filled: bool, first: bool) {
+    /// Who adds a record has the thread look at a batch that it opened or filled, and runs the one
+    /// that it filled itself.
+    pub(super) fn run_after_add(&self, queue: &Arc<PartitionQueue>, opened: bool, filled: bool) {
         let threads = self.client.broker.config.has_threads();
+        if opened {
+            // Who waits for memory can run it.
+            self.client.memory.wake_first();
+        }
+        if threads && (opened || filled) {
+            // Without the thread the batch is run by who waits, flushes or closes.
+            let _ = self.client.broker.wake_background();
+        }
         if !threads && self.config().linger.is_zero() {
             self.run(queue, Run::All, true);
         } else if filled {
             // Not if another thread is at it: batches fill while others are being written.
-            if let Some(end) = queue.run(Run::Full, Some(Duration::ZERO)) {
+            if let Some(end) = queue.run(Run::Full, Some(Duration::ZERO), None) {
                 self.sync(queue, end, !threads);
             }
-        }
-        if first && threads {
-            // Without the thread the batch is run by who waits, flushes or closes.
-            let _ = self.client.broker.wake_background();
         }
     }
 
@@ -179,12 +189,11 @@ impl Inner {
     /// A topic, once it exists.
     fn topic(&self, name: &str, limit: &mut BlockLimit) -> Result<Arc<TopicQueues>> {
         let look = || -> Result<Arc<TopicQueues>> {
-            let found = self.topics.find(name)?;
-            // What was sent to a topic that was deleted meanwhile fails now, not never.
-            for queue in found.replaced.iter().flat_map(|topic| &topic.partitions) {
+            let found = self.topics.find(name);
+            for queue in found.gone.iter().flat_map(|topic| &topic.partitions) {
                 self.run(queue, Run::Last, true);
             }
-            Ok(found.topic)
+            found.topic
         };
         let is_missing = |error: &Error| error.code() == Some(ErrorCode::UnknownTopicOrPartition);
         let first = look();
@@ -254,12 +263,15 @@ impl Inner {
             let total = memory.total();
             Error::new(ErrorKind::QueueFull, format!("buffer.memory = {total} is in use"))
         };
+        if in_callback() {
+            return Ok(memory.try_reserve(size).unwrap_or_else(|| memory.overdraw(size)));
+        }
         if limit.never_blocks() {
             return memory.try_reserve(size).ok_or_else(full);
         }
         let place = memory.queue();
         loop {
-            self.run_all(Run::All);
+            self.run_all(Run::All, limit.deadline());
             if let Some(reservation) = place.try_reserve(size) {
                 return Ok(reservation);
             }
@@ -275,7 +287,7 @@ impl Inner {
 
     /// Runs batches of one partition, and their sync here or by the sender thread.
     fn run(&self, queue: &Arc<PartitionQueue>, which: Run, sync_here: bool) {
-        if let Some(end) = queue.run(which, None) {
+        if let Some(end) = queue.run(which, None, None) {
             self.sync(queue, end, sync_here);
         }
     }
@@ -289,9 +301,20 @@ impl Inner {
         }
     }
 
-    fn run_all(&self, which: Run) {
+    /// Runs batches of all partitions, then syncs them, waiting for no other thread's work after
+    /// `deadline`.
+    fn run_all(&self, which: Run, deadline: Option<Duration>) {
+        let clock = self.client.clock();
+        let patience = || deadline.map(|deadline| deadline.saturating_sub(clock.monotonic()));
+        let mut syncs = Vec::new();
         for queue in self.topics.all_queues() {
-            self.run(&queue, which, true);
+            if let Some(end) = queue.run(which, patience(), None) {
+                syncs.push((queue, end));
+            }
+        }
+        for (queue, end) in syncs {
+            sync(&queue.log, end, patience());
+            queue.look_after();
         }
     }
 
@@ -302,7 +325,7 @@ impl Inner {
         let until = if in_callback() { Until::Decided } else { Until::Delivered };
         let queues = self.topics.all_queues();
         let sent: Vec<_> = queues.iter().map(|queue| queue.accumulator.outstanding()).collect();
-        self.run_all(Run::All);
+        self.run_all(Run::All, deadline);
         for (queue, slots) in queues.iter().zip(sent) {
             let weak = Arc::downgrade(queue);
             for slot in slots {
@@ -318,15 +341,19 @@ impl Inner {
     /// Takes no more records, flushes, and gives up what is left after `timeout`.
     pub(super) fn close(&self, timeout: Duration) -> Result<()> {
         self.topics.close();
-        // Whoever waits for memory or a topic looks again and finds it closed.
-        self.client.memory.wake_all();
-        self.client.broker.topics_changed.wake_all();
+        self.wake_blocked();
         let flushed = self.flush(timeout);
         if flushed.is_err() {
             let what = "the producer was closed before the record was delivered";
             self.abort(&Error::new(ErrorKind::Closed, what));
         }
         flushed
+    }
+
+    /// Whoever waits for memory or a topic looks again, and finds the producer closed.
+    fn wake_blocked(&self) {
+        self.client.memory.wake_all();
+        self.client.broker.topics_changed.wake_all();
     }
 
     fn abort(&self, error: &Error) {
@@ -338,7 +365,7 @@ impl Inner {
     /// Takes no more records and runs those that were taken, for the last time.
     pub(super) fn finish(&self, sync_here: bool) {
         if self.topics.close() {
-            self.client.memory.wake_all();
+            self.wake_blocked();
             for queue in self.topics.all_queues() {
                 self.run(&queue, Run::Last, sync_here);
             }
@@ -361,16 +388,16 @@ impl Duty for Inner {
     fn run_due(&self) {
         let now = self.client.clock().monotonic();
         for queue in self.topics.all_queues() {
-            self.run(&queue, Run::Due, true);
-            queue.accumulator.expire(now);
-            queue.deliver();
+            if queue.accumulator.next_due().is_some_and(|due| due <= now) {
+                self.run(&queue, Run::Due, true);
+            }
         }
     }
 
     fn close(&self) {
         self.finish(true);
         // Its last handle may be in the middle of the same.
-        self.run_all(Run::Last);
+        self.run_all(Run::Last, None);
         self.abort(&Error::closed("broker"));
     }
 }

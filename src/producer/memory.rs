@@ -1,7 +1,8 @@
 //! `buffer.memory`: how many bytes a producer may hold that are not delivered yet.
 //!
-//! Every batch reserves its size when it is opened and gives it back when it is decided. Whoever
-//! finds nothing free queues up, so that a large batch is not starved by small ones.
+//! Every batch reserves its size when it is opened and gives it back when it is decided and its
+//! callbacks have run, as in Kafka: slow callbacks hold senders back. Whoever finds nothing free
+//! queues up, so that a large batch is not starved by small ones.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ pub(super) struct Memory {
 }
 
 struct State {
-    free: usize,
+    /// May be more than there is, by what callbacks took.
+    used: usize,
     /// Who waits, in the order they came.
     queue: VecDeque<Arc<Waiter>>,
     /// Buffers of batches that are done, for batches to come.
@@ -28,7 +30,7 @@ struct State {
 
 impl Memory {
     pub(super) fn new(total: usize) -> Arc<Self> {
-        let state = State { free: total, queue: VecDeque::new(), buffers: Vec::new(), kept: 0 };
+        let state = State { used: 0, queue: VecDeque::new(), buffers: Vec::new(), kept: 0 };
         Arc::new(Self { total, state: Mutex::new(state) })
     }
 
@@ -38,7 +40,7 @@ impl Memory {
 
     /// Bytes that are not reserved.
     pub(super) fn free(&self) -> usize {
-        self.state.lock().free
+        self.total.saturating_sub(self.state.lock().used)
     }
 
     /// Reserves memory if it is free and nobody has waited longer.
@@ -51,8 +53,17 @@ impl Memory {
     }
 
     fn take(self: &Arc<Self>, state: &mut State, size: usize) -> Option<Reservation> {
-        state.free = state.free.checked_sub(size)?;
+        let used = state.used.checked_add(size).filter(|used| *used <= self.total)?;
+        state.used = used;
         Some(Reservation { memory: Arc::clone(self), size })
+    }
+
+    /// Reserves memory that may not be there: for a callback, which must not wait for memory that
+    /// comes free when it returns.
+    pub(super) fn overdraw(self: &Arc<Self>, size: usize) -> Reservation {
+        let mut state = self.state.lock();
+        state.used = state.used.saturating_add(size);
+        Reservation { memory: Arc::clone(self), size }
     }
 
     /// Takes a place at the end of the queue.
@@ -60,6 +71,14 @@ impl Memory {
         let waiter = Waiter::new();
         self.state.lock().queue.push_back(Arc::clone(&waiter));
         Place { memory: Arc::clone(self), waiter }
+    }
+
+    /// Wakes who waits longest, if anybody does: a batch was opened that it can run to free memory.
+    pub(super) fn wake_first(&self) {
+        let first = self.state.lock().queue.front().cloned();
+        if let Some(first) = first {
+            first.signal();
+        }
     }
 
     /// Wakes everybody in the queue, because nothing will come free any more.
@@ -97,7 +116,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let next = {
             let mut state = self.memory.state.lock();
-            state.free += self.size;
+            state.used = state.used.saturating_sub(self.size);
             state.queue.front().cloned()
         };
         if let Some(next) = next {
@@ -146,6 +165,16 @@ mod tests {
         let rest = memory.try_reserve(40).unwrap();
         assert_eq!(memory.free(), 0);
         drop((held, rest));
+        assert_eq!(memory.free(), 100);
+    }
+
+    #[test]
+    fn a_callback_may_take_more_than_there_is() {
+        let memory = Memory::new(100);
+        let (held, more) = (memory.try_reserve(100).unwrap(), memory.overdraw(50));
+        drop(held);
+        assert_eq!(memory.free(), 50);
+        drop(more);
         assert_eq!(memory.free(), 100);
     }
 

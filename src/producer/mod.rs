@@ -16,10 +16,21 @@
 //! * A record that its topic refuses fails with those of its batch, and no others.
 //! * Callbacks of a partition run in the order of its records, on the thread that completes the
 //!   batch, after waiting threads were woken, with no lock held. They may send, and wait.
-//! * Memory is bounded by `buffer.memory`. When it is full, [`send`](Producer::send) blocks for up
-//!   to `max.block.ms` and [`try_send`](Producer::try_send) gives the record back.
+//! * Memory is bounded by `buffer.memory`: what is not delivered, callbacks included, as in Kafka.
+//!   When it is full, [`send`](Producer::send) blocks for up to `max.block.ms` and
+//!   [`try_send`](Producer::try_send) gives the record back. Inside a callback neither waits for
+//!   memory.
 //!
 //! What a result is worth is said by [`Acks`].
+//!
+//! # On which thread
+//!
+//! Whoever calls `send`, `wait` or `flush` may find itself writing other threads' batches of the
+//! same partition, and running their callbacks; time limits bound waiting for others, not what such
+//! a callback does. What nobody waits for, lingering batches, retries and the syncs of forgotten
+//! deliveries, is done by one thread of the broker for all producers: a callback that blocks it
+//! delays them all. With [`Housekeeping::Manual`](crate::Housekeeping) that is done by
+//! [`Broker::run_due`](crate::Broker::run_due), and by who waits or flushes.
 //!
 //! # When something fails
 //!

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::accumulator::{Accumulator, Material, OpenBatch, Run};
+use super::accumulator::{Accumulator, Left, Material, OpenBatch, Run};
 use super::client::Client;
 use super::config::Acks;
 use super::identity::{Identity, Stamp};
@@ -25,8 +25,8 @@ use crate::record::BatchBuilder;
 
 /// How many batches are sealed before they are written.
 const SEALED_MAX: usize = 64;
-/// How often one thread goes on with what others filled meanwhile, before the sender thread does.
-const ROUNDS_MAX: usize = 16;
+/// How often one thread goes on with what others filled, before it is somebody else's turn.
+const ROUNDS_MAX: usize = 3;
 
 /// What the holder of the drain token has.
 #[derive(Default)]
@@ -34,6 +34,8 @@ struct Held {
     identity: Identity,
     /// Sealed and not in the log, in order. Only the first may have been tried.
     waiting: VecDeque<Piece>,
+    /// Nothing is tried before this.
+    backoff: Option<Duration>,
 }
 
 /// One producer's batches for one partition.
@@ -63,65 +65,84 @@ impl PartitionQueue {
         }
     }
 
-    /// Runs batches on this thread, unless another one holds the token for longer than `patience`:
-    /// that one looks again after it let go. The offset up to which a sync is wanted comes back;
+    /// Runs batches on this thread, until `goal` has what it needs, unless another thread holds the
+    /// token for longer than `patience`: that one looks again after it let go. Gives up what is
+    /// past its deadline and runs callbacks. The offset up to which a sync is wanted comes back;
     /// the caller does it, has it done, or leaves it to who waits.
-    pub(super) fn run(self: &Arc<Self>, which: Run, patience: Option<Duration>) -> Option<i64> {
-        let mut round = Round::default();
+    pub(super) fn run(
+        self: &Arc<Self>,
+        which: Run,
+        patience: Option<Duration>,
+        goal: Option<&BatchSlot>,
+    ) -> Option<i64> {
         let mut patience = patience;
+        let mut sync_to = None;
+        let mut wake = false;
         for rounds in 0.. {
             let Some(mut held) = self.token(patience) else { break };
-            let progress = self.drain(&mut held, which, &mut round);
-            drop(held);
+            let mut round = Round::default();
+            let again = self.drain(&mut held, which, &mut round);
+            wake = !held.waiting.is_empty();
+            // Who waits for the token waits for one round, not for all of them.
+            MutexGuard::unlock_fair(held);
+            sync_to = sync_to.max(round.sync_to);
+            // What runs user code runs without the token.
+            if round.settle(&self.log, self) {
+                self.log.fail_waiting();
+            }
             // Who filled a batch in between found the token taken and left the batch to us.
-            let now = self.client.clock().monotonic();
-            let more = self.accumulator.has_full() && !self.accumulator.is_backing_off(now);
-            if !progress && !more {
+            if !again && !self.accumulator.has_full(self.client.clock().monotonic()) {
                 break;
             }
-            if rounds >= ROUNDS_MAX && self.client.broker.config.has_threads() {
-                // Without the thread it is done by who waits, flushes or closes.
-                let _ = self.client.broker.wake_background();
+            let enough = goal.is_some_and(|goal| goal.is_decided() || goal.wanted_sync().is_some())
+                || (!again && rounds >= ROUNDS_MAX);
+            if enough && which != Run::Last {
+                wake = true;
                 break;
             }
             patience = Some(Duration::ZERO);
         }
-        if round.retries {
+        if wake {
+            // For a retry, or for what others filled. Without the thread it is done by who waits,
+            // flushes or closes.
             let _ = self.client.broker.wake_background();
         }
-        // What runs user code (wakers, callbacks) runs without the token.
-        let sync_to = round.sync_to;
-        if round.settle(&self.log, self) {
-            self.log.fail_waiting();
-        }
-        self.deliver();
+        self.look_after();
         sync_to
     }
 
-    /// Runs the callbacks of decided batches. With the sender thread, a thread that is here does so
-    /// for those that are there now: it must not be kept by what others go on sending.
-    pub(super) fn deliver(&self) {
+    /// Gives up what is past its deadline, and runs the callbacks of decided batches. With the
+    /// sender thread, another one does so for those that are there now: it must not be kept by what
+    /// others go on sending.
+    pub(super) fn look_after(&self) {
+        let expired = self.accumulator.expire(self.client.clock().monotonic());
+        if self.client.config.acks == Acks::None {
+            let failures = self.log.context.counters.unacknowledged_failures();
+            (0..expired).for_each(|_| count(failures));
+        }
         if self.accumulator.deliver(self.client.broker.config.has_threads()) {
             let _ = self.client.broker.wake_background();
         }
     }
 
-    /// Seals and appends what is to be run. Says whether anything came of it.
+    /// Seals and appends what is to be run. Says whether there is more to be tried at once.
     fn drain(&self, held: &mut Held, which: Run, round: &mut Round) -> bool {
         let now = self.client.clock().monotonic();
-        let mut progress = self.drop_decided(held, round);
-        if self.accumulator.is_backing_off(now) && which != Run::Last {
-            return progress;
+        self.drop_decided(held);
+        let mut again = false;
+        if which == Run::Last || held.backoff.is_none_or(|until| until <= now) {
+            held.backoff = None;
+            let mut taken = Vec::new();
+            let room = SEALED_MAX.saturating_sub(held.waiting.len());
+            self.accumulator.take(which, now, room, &mut taken);
+            for batch in taken {
+                self.seal(held, batch, round);
+            }
+            again = !held.waiting.is_empty() && self.append(held, which, round);
         }
-        self.accumulator.set_backoff(None);
-        let mut taken = Vec::new();
-        let room = SEALED_MAX.saturating_sub(held.waiting.len());
-        self.accumulator.take(which, now, room, &mut taken);
-        progress |= !taken.is_empty();
-        for batch in taken {
-            self.seal(held, batch, round);
-        }
-        if held.waiting.is_empty() { progress } else { self.append(held, which, round) || progress }
+        let sealed = !held.waiting.is_empty();
+        self.accumulator.leave(Left { sealed, backoff: held.backoff });
+        again && sealed
     }
 
     fn seal(&self, held: &mut Held, batch: OpenBatch, round: &mut Round) {
@@ -163,7 +184,7 @@ impl PartitionQueue {
         check_records(builder, &topic, now).map_err(|error| error.on(&self.log.tp))
     }
 
-    /// Appends what is sealed. Says whether the front moved.
+    /// Appends what is sealed. Says whether the next try may come at once.
     fn append(&self, held: &mut Held, which: Run, round: &mut Round) -> bool {
         if let Err(error) = self.identify(held) {
             return self.failed(held, error, false, which, round);
@@ -183,20 +204,20 @@ impl PartitionQueue {
         {
             return self.failed(held, error, true, which, round);
         }
-        let progress = !placed.is_empty();
         for (piece, appended) in held.waiting.drain(..placed.len()).zip(placed) {
             round.place(piece, appended, &self.client);
         }
         match appended {
-            Ok(()) => progress,
-            Err(error) => self.failed(held, error, false, which, round) || progress,
+            Ok(()) => true,
+            Err(error) => self.failed(held, error, false, which, round),
         }
     }
 
     /// Gives the producer its id, and batches their numbers, the first time.
     fn identify(&self, held: &mut Held) -> Result<()> {
         if self.client.config.idempotence && !held.identity.is_known() {
-            held.identity.set_id(self.client.id()?);
+            let spent = held.identity.is_spent();
+            held.identity.set_id(if spent { self.client.new_id()? } else { self.client.id()? });
             Self::number(held, 0);
         }
         Ok(())
@@ -236,21 +257,19 @@ impl PartitionQueue {
         if may_retry && (lost_count || error.is_retriable()) {
             if lost_count {
                 // The log has lost count of us; nothing of this batch is in it.
-                self.renumber(held, 0, None, round);
+                self.renumber(held, 0, None);
             }
             if let Some(piece) = held.waiting.front() {
                 piece.slot.note_error(error);
             }
             let now = self.client.clock().monotonic();
-            let until = now.saturating_add(self.client.backoff(attempts));
-            self.accumulator.set_backoff(Some(until));
-            round.retries = true;
+            held.backoff = Some(now.saturating_add(self.client.backoff(attempts)));
             return false;
         }
         if let Some(piece) = held.waiting.pop_front() {
             let stamp = piece.stamp.filter(|_| !piece.lost);
             self.fail(round, piece.slot, piece.records, error);
-            self.renumber(held, 0, stamp, round);
+            self.renumber(held, 0, stamp);
         }
         true
     }
@@ -275,38 +294,27 @@ impl PartitionQueue {
 
     /// Numbers the batches from `from` on again because the one before them is gone: they follow
     /// `stamp` if it was certainly not written, else a new epoch begins.
-    fn renumber(&self, held: &mut Held, from: usize, stamp: Option<Stamp>, round: &mut Round) {
-        if !self.client.config.idempotence || !held.identity.is_known() {
-            return;
+    fn renumber(&self, held: &mut Held, from: usize, stamp: Option<Stamp>) {
+        if self.client.config.idempotence && held.identity.is_known() {
+            match stamp {
+                Some(stamp) => held.identity.give_back(stamp),
+                None => held.identity.bump(),
+            }
+            Self::number(held, from);
         }
-        match stamp {
-            Some(stamp) => held.identity.give_back(stamp),
-            None if held.identity.bump() => {}
-            None => match self.client.new_id() {
-                Ok(id) => held.identity.set_id(id),
-                Err(error) => {
-                    for piece in held.waiting.drain(from..) {
-                        self.fail(round, piece.slot, piece.records, error.clone());
-                    }
-                    return;
-                }
-            },
-        }
-        Self::number(held, from);
     }
 
     /// Lets go of batches that were given up while they waited.
-    fn drop_decided(&self, held: &mut Held, round: &mut Round) -> bool {
+    fn drop_decided(&self, held: &mut Held) {
         let given_up = |piece: &Piece| piece.slot.is_decided();
-        let Some(first) = held.waiting.iter().position(given_up) else { return false };
+        let Some(first) = held.waiting.iter().position(given_up) else { return };
         let lost = held.waiting.iter().any(|piece| given_up(piece) && piece.lost);
         let stamp = held.waiting.get(first).and_then(|piece| piece.stamp);
         held.waiting.retain(|piece| !given_up(piece));
         if first == 0 {
-            self.accumulator.set_backoff(None);
+            held.backoff = None;
         }
-        self.renumber(held, first, stamp.filter(|_| !lost), round);
-        true
+        self.renumber(held, first, stamp.filter(|_| !lost));
     }
 
     fn fail(&self, round: &mut Round, slot: Arc<BatchSlot>, records: Range<i32>, error: Error) {
@@ -316,14 +324,28 @@ impl PartitionQueue {
         round.fail(slot, records, error);
     }
 
-    /// Gives up everything that is not in the log.
-    pub(super) fn abort(self: &Arc<Self>, error: &Error) {
-        for slot in self.accumulator.outstanding() {
-            if slot.wanted_sync().is_none() {
-                slot.fail(error.clone());
+    /// Gives up everything that is not in the log. What another thread is writing at this moment
+    /// fails too, and may be written all the same.
+    pub(super) fn abort(&self, error: &Error) {
+        let mut given_up: Vec<Arc<BatchSlot>> =
+            self.accumulator.take_all().into_iter().map(|batch| batch.slot).collect();
+        let mut round = Round::default();
+        match self.held.try_lock() {
+            Some(mut held) => {
+                for piece in held.waiting.drain(..) {
+                    self.fail(&mut round, piece.slot, piece.records, error.clone());
+                }
+                held.backoff = None;
+                self.accumulator.leave(Left::default());
+            }
+            None => {
+                let unwritten = |slot: &Arc<BatchSlot>| slot.wanted_sync().is_none();
+                given_up.extend(self.accumulator.outstanding().into_iter().filter(unwritten));
             }
         }
-        self.deliver();
+        given_up.iter().for_each(|slot| slot.fail(error.clone()));
+        round.give_up();
+        self.look_after();
     }
 }
 
@@ -365,6 +387,6 @@ impl PartitionQueue {
 
 impl AfterSync for PartitionQueue {
     fn after_sync(&self) {
-        self.deliver();
+        self.look_after();
     }
 }

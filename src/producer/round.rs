@@ -8,7 +8,7 @@ use super::config::Acks;
 use super::piece::Piece;
 use super::slot::{AfterSync, AwaitSync, BatchSlot, Placed};
 use crate::error::{Error, Result};
-use crate::log::{Appended, Log};
+use crate::log::{Appended, Log, Synced as _};
 
 /// What a run of batches came to.
 #[derive(Default)]
@@ -16,8 +16,6 @@ pub(super) struct Round {
     done: Vec<Done>,
     /// How far a sync is wanted.
     pub(super) sync_to: Option<i64>,
-    /// Something is to be tried again later, by whoever is there then.
-    pub(super) retries: bool,
 }
 
 struct Done {
@@ -46,7 +44,15 @@ impl Round {
         self.done.push(Done { slot, records, result: Err(error), durable_at: None });
     }
 
-    /// Tells everybody; says whether anything failed. Runs user code.
+    /// Tells everybody, where nothing was written.
+    pub(super) fn give_up(self) {
+        for Done { slot, records, result, .. } in self.done {
+            slot.finish(records, result);
+        }
+    }
+
+    /// Tells everybody; says whether anything failed. Wakes futures, runs no callbacks: one of
+    /// them may wait for a later batch of this round.
     pub(super) fn settle<Q: AfterSync + 'static>(self, log: &Arc<Log>, queue: &Arc<Q>) -> bool {
         let mut failed = false;
         for Done { slot, records, result, durable_at } in self.done {
@@ -55,7 +61,10 @@ impl Round {
                 (Ok(placed), Some(end)) => {
                     slot.want_sync(log, end);
                     let waiting = AwaitSync { slot, records, placed, queue: Arc::clone(queue) };
-                    log.sync.join(end, Arc::new(waiting));
+                    let waiting = Arc::new(waiting);
+                    if let Some(known) = log.sync.join(end, Arc::clone(&waiting) as _) {
+                        waiting.synced(known);
+                    }
                 }
                 (result, _) => slot.finish(records, result),
             }

@@ -107,7 +107,7 @@ impl Inner {
             let partition = queue.log.tp.partition();
             topic.sticky.sent(partition, group.size, self.config().batch_size, false);
         }
-        self.run_after_add(queue, true, false);
+        self.run_after_add(queue, true, true);
         Ok((acks != Acks::None).then(|| self.pending(slot, queue)))
     }
 

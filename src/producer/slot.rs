@@ -54,6 +54,7 @@ struct State {
     callbacks: Vec<(Ticket, Callback)>,
     /// The callbacks have been run; later ones run at once.
     delivered: bool,
+    /// Until then.
     reservation: Option<Reservation>,
 }
 
@@ -158,20 +159,15 @@ impl BatchSlot {
 
     /// Changes a slot that is not decided; `change` says whether it is now.
     fn update(&self, change: impl FnOnce(&mut State) -> bool) {
-        let (waiters, wakers, reservation) = {
+        let (waiters, wakers) = {
             let mut state = self.state.lock();
             if state.decided || !change(&mut state) {
                 return;
             }
             state.decided = true;
             state.wanted_sync = None;
-            (
-                std::mem::take(&mut state.waiters),
-                std::mem::take(&mut state.wakers),
-                state.reservation.take(),
-            )
+            (std::mem::take(&mut state.waiters), std::mem::take(&mut state.wakers))
         };
-        drop(reservation);
         for waiter in waiters {
             waiter.signal();
         }
@@ -243,14 +239,14 @@ impl BatchSlot {
     /// Runs the callbacks of a decided slot, in the order of the records.
     pub(super) fn deliver(&self) {
         loop {
-            let (mut callbacks, waiters) = {
+            let (mut callbacks, waiters, reservation) = {
                 let mut state = self.state.lock();
                 let callbacks = std::mem::take(&mut state.callbacks);
-                if callbacks.is_empty() {
-                    state.delivered = true;
-                }
-                (callbacks, std::mem::take(&mut state.waiters))
+                state.delivered = callbacks.is_empty();
+                let reservation = state.reservation.take_if(|_| callbacks.is_empty());
+                (callbacks, std::mem::take(&mut state.waiters), reservation)
             };
+            drop(reservation);
             for waiter in waiters {
                 waiter.signal();
             }

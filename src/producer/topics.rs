@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use super::client::Client;
 use super::queue::PartitionQueue;
 use super::sticky::Sticky;
+use crate::broker::TopicState;
 use crate::error::Result;
 use crate::types::TopicId;
 
@@ -42,9 +43,9 @@ pub(super) struct Topics {
 
 /// A topic, and what it took the place of.
 pub(super) struct Found {
-    pub(super) topic: Arc<TopicQueues>,
-    /// A topic of the same name that was deleted: what was sent to it must fail now, not never.
-    pub(super) replaced: Option<Arc<TopicQueues>>,
+    pub(super) topic: Result<Arc<TopicQueues>>,
+    /// Topics that were deleted: what was sent to them must fail now, not never.
+    pub(super) gone: Vec<Arc<TopicQueues>>,
 }
 
 impl Topics {
@@ -60,42 +61,57 @@ impl Topics {
 
     /// The queues of a topic. Topics that came, grew or were made anew since are looked up again;
     /// one that is missing is made if the broker may do that.
-    pub(super) fn find(&self, name: &str) -> Result<Found> {
+    pub(super) fn find(&self, name: &str) -> Found {
         let version = self.client.broker.topics_version.load(Ordering::Acquire);
         if self.seen_version.load(Ordering::Acquire) == version
             && let Some(known) = self.known.read().get(name)
         {
-            return Ok(Found { topic: Arc::clone(known), replaced: None });
+            return Found { topic: Ok(Arc::clone(known)), gone: Vec::new() };
         }
-        let state = self.client.broker.topic_or_create(name)?;
-        let logs = state.logs();
-        let mut known = self.known.write();
-        let (same, replaced) = match known.get(name).cloned() {
-            Some(topic) if topic.id == state.id => (Some(topic), None),
-            other => (None, other),
-        };
-        let topic = match same {
-            Some(topic) if topic.partitions.len() == logs.len() => topic,
-            _ => {
-                let mut partitions = same.map_or(Vec::new(), |topic| topic.partitions.clone());
-                for log in logs.iter().skip(partitions.len()) {
-                    let queue = PartitionQueue::new(Arc::clone(log), Arc::clone(&self.client));
-                    if self.closed.load(Ordering::Acquire) {
-                        queue.accumulator.close();
-                    }
-                    partitions.push(Arc::new(queue));
-                }
-                let new = TopicQueues { id: state.id, partitions, sticky: Sticky::default() };
-                let new = Arc::new(new);
-                known.insert(Arc::clone(&state.name), Arc::clone(&new));
-                new
-            }
-        };
+        let gone = self.forget_deleted();
+        let topic = self.client.broker.topic_or_create(name).map(|state| self.take_in(&state));
+        let known = self.known.read();
         // The version is taken when all that is known is current.
         if known.values().all(|topic| self.is_current(topic)) {
             self.seen_version.store(version, Ordering::Release);
         }
-        Ok(Found { topic, replaced })
+        Found { topic, gone }
+    }
+
+    /// Lets go of topics that are not there any more, or are other topics of the same name.
+    fn forget_deleted(&self) -> Vec<Arc<TopicQueues>> {
+        let mut gone = Vec::new();
+        self.known.write().retain(|name, topic| {
+            let stays = self.client.broker.topic(name).is_some_and(|state| state.id == topic.id);
+            if !stays {
+                gone.push(Arc::clone(topic));
+            }
+            stays
+        });
+        // Who holds one still looks again.
+        gone.iter().flat_map(|topic| &topic.partitions).for_each(|q| q.accumulator.close());
+        gone
+    }
+
+    /// The queues of a topic as it is now.
+    fn take_in(&self, state: &TopicState) -> Arc<TopicQueues> {
+        let logs = state.logs();
+        let mut known = self.known.write();
+        let same = known.get(&state.name).filter(|topic| topic.id == state.id).cloned();
+        if let Some(topic) = same.as_ref().filter(|topic| topic.partitions.len() == logs.len()) {
+            return Arc::clone(topic);
+        }
+        let mut partitions = same.map_or(Vec::new(), |topic| topic.partitions.clone());
+        for log in logs.iter().skip(partitions.len()) {
+            let queue = PartitionQueue::new(Arc::clone(log), Arc::clone(&self.client));
+            if self.closed.load(Ordering::Acquire) {
+                queue.accumulator.close();
+            }
+            partitions.push(Arc::new(queue));
+        }
+        let new = Arc::new(TopicQueues { id: state.id, partitions, sticky: Sticky::default() });
+        known.insert(Arc::clone(&state.name), Arc::clone(&new));
+        new
     }
 
     fn is_current(&self, known: &TopicQueues) -> bool {

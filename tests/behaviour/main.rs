@@ -27,6 +27,8 @@ mod idempotence;
 mod misuse;
 mod model;
 mod partition_log;
+mod producer_limits;
+mod producers;
 mod recovery;
 mod regressions;
 mod retries;

@@ -90,6 +90,8 @@ fn a_record_that_is_refused_by_itself_fails_alone_and_one_the_topic_refuses_does
         assert_eq!(partition(&broker, "c", 0).log_end_offset(), 0, "{home}");
         // `wait` tells the first failure, in the order of the records.
         home.fails(producer.send_batch(call()).wait(), ErrorCode::InvalidRecord);
+        // Memory comes back when callbacks have run, which a flush waits for.
+        producer.flush(std::time::Duration::from_secs(10)).unwrap();
         assert_eq!(producer.buffer_available(), 32 * 1024 * 1024, "{home}: all given back");
     }
 }

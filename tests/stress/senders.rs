@@ -39,8 +39,8 @@ impl Id {
     pub(crate) fn parse(value: &[u8]) -> Self {
         let text = std::str::from_utf8(value).unwrap();
         let numbers: Vec<u64> = text.split(' ').map(|word| word.parse().unwrap()).collect();
-        let [thread, acks, key, number] = numbers[..] else { panic!("{text}") };
-        Self { thread, acks, key, number }
+        assert_eq!(numbers.len(), 4, "{text}");
+        Self { thread: numbers[0], acks: numbers[1], key: numbers[2], number: numbers[3] }
     }
 }
 
