@@ -13,6 +13,10 @@ mod state;
 
 mod handle;
 
+pub use crate::coordinator::assignor::{
+    Assignment, Assignor, CooperativeStickyAssignor, RangeAssignor, RebalanceProtocol,
+    RoundRobinAssignor, StickyAssignor, Subscription,
+};
 pub use config::{ConsumerBuilder, OffsetReset};
 pub use handle::Consumer;
 pub use records::{Record, RecordRef, Records, RecordsIter};

@@ -1,6 +1,8 @@
 //! Group coordination as pure state: what a group is, and how it is written into
 //! `__consumer_offsets` in Kafka's bytes. No I/O, no clock, no locks.
 
+pub(crate) mod assignor;
+
 mod wire;
 
 mod offsets;
