@@ -322,3 +322,6 @@ impl ProducerSnapshotEntry {
 }
 
 const _: () = assert!(SNAPSHOT_HEADER_LEN == 2 + 4 + 4);
+
+#[cfg(test)]
+mod tests;
