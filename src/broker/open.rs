@@ -186,7 +186,7 @@ fn assemble(
         if let Some(shared) = this.upgrade() {
             match request {
                 Request::Sync(tp, due) => shared.background.ask_sync(tp, due),
-                Request::Checkpoint => shared.plan_checkpoint(),
+                Request::Checkpoint { after_roll } => shared.plan_checkpoint(after_roll),
             }
             let work: Weak<dyn Work> = shared.this.clone();
             // Without the thread the sync is done by whoever waits, or by the close.

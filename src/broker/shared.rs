@@ -127,12 +127,8 @@ impl Shared {
         let now = self.context.clock.monotonic();
         for tp in self.background.take_due_syncs(now) {
             // A failure stops the partition and is told by its next append.
-            if let Ok(log) = self.log(&tp)
-                && log.sync_all().is_ok()
-            {
-                let mut due = self.checkpoint_due.lock();
-                let soon = now + CHECKPOINT_AFTER_ROLL;
-                *due = Some(due.map_or(soon, |due| due.min(soon)));
+            if let Ok(log) = self.log(&tp) {
+                let _ = log.sync_all();
             }
         }
         let due = {
@@ -149,10 +145,12 @@ impl Shared {
         }
     }
 
-    /// Plans to store the recovery points, unless that is planned.
-    pub(crate) fn plan_checkpoint(&self) {
-        let due = self.context.clock.monotonic() + CHECKPOINT_INTERVAL;
-        self.checkpoint_due.lock().get_or_insert(due);
+    /// Plans to store the recovery points: soon after a roll, else at the usual time.
+    pub(crate) fn plan_checkpoint(&self, after_roll: bool) {
+        let wait = if after_roll { CHECKPOINT_AFTER_ROLL } else { CHECKPOINT_INTERVAL };
+        let at = self.context.clock.monotonic() + wait;
+        let mut due = self.checkpoint_due.lock();
+        *due = Some(due.map_or(at, |due| due.min(at)));
     }
 
     /// Stores the recovery points and the log starts.

@@ -120,8 +120,8 @@ pub(crate) struct Attention {
 pub(crate) enum Request<'a> {
     /// Sync this partition when the monotonic clock shows this.
     Sync(&'a TopicPartition, Duration),
-    /// Store the recovery points at the usual time.
-    Checkpoint,
+    /// Store the recovery points: soon, or at the usual time.
+    Checkpoint { after_roll: bool },
 }
 
 type Ask = Box<dyn Fn(Request<'_>) + Send + Sync>;
@@ -138,12 +138,19 @@ impl Attention {
         }
     }
 
+    /// A segment was rolled: the recovery point will move past it.
+    pub(crate) fn rolled(&self) {
+        if let Some(ask) = self.ask.get() {
+            ask(Request::Checkpoint { after_roll: true });
+        }
+    }
+
     /// A recovery point moved: the first since the last checkpoint plans the next.
     pub(crate) fn recovery_point_moved(&self) {
         if !self.checkpoint_planned.swap(true, Ordering::AcqRel)
             && let Some(ask) = self.ask.get()
         {
-            ask(Request::Checkpoint);
+            ask(Request::Checkpoint { after_roll: false });
         }
     }
 

@@ -127,6 +127,7 @@ impl Log {
             self.write_snapshot(writer);
             // The old segment's bytes are synced by whoever comes first; nobody waits for it.
             self.sync_later();
+            self.context.attention.rolled();
         }
         writer.first_timestamp = None;
         writer.active_since = self.context.clock.wall_millis();

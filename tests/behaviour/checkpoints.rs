@@ -126,3 +126,35 @@ fn a_sync_that_flush_messages_asks_for_is_dropped() {
         }
     }
 }
+
+/// Every sync that nobody waited for had the recovery points stored a second later.
+#[test]
+fn recovery_points_are_stored_with_every_acknowledgement() {
+    let writes = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&writes);
+    let storage = Storage::observed(Storage::memory(), move |op, path| {
+        if op == "create" && path.ends_with("recovery-point-offset-checkpoint.tmp") {
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    let clock = MockClock::at_millis(NOW);
+    let broker = Broker::builder().storage(storage).clock(&clock).open().unwrap();
+    broker.create_topic(NewTopic::new("t").set("segment.bytes", "2000")).unwrap();
+    let producer = broker.producer().linger(SECOND / 10).build().unwrap();
+    let before = writes.load(Ordering::SeqCst);
+    let send = |size: usize| {
+        producer.send(ProducerRecord::to("t").value(vec![7; size])).forget();
+        clock.advance(SECOND);
+    };
+    for _ in 0..10 {
+        send(10);
+    }
+    assert_eq!(writes.load(Ordering::SeqCst), before, "ten seconds, ten syncs");
+    send(1500);
+    clock.advance(2 * SECOND);
+    assert_eq!(writes.load(Ordering::SeqCst), before + 1, "a roll");
+    send(10);
+    clock.advance(61 * SECOND);
+    assert_eq!(writes.load(Ordering::SeqCst), before + 2, "a minute");
+}
