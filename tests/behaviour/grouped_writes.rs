@@ -71,7 +71,8 @@ proptest! {
             ("segment.index.bytes", index.to_string()),
             ("segment.ms", roll.to_string()),
         ];
-        let (one_by_one, grouped) = (write(&settings, &sizes, 1), write(&settings, &sizes, together));
+        let one_by_one = write(&settings, &sizes, 1);
+        let grouped = write(&settings, &sizes, together);
         prop_assert!(one_by_one.keys().eq(grouped.keys()), "other files");
         for (name, bytes) in &one_by_one {
             prop_assert!(grouped.get(name) == Some(bytes), "{} differs", name);
