@@ -286,14 +286,23 @@ impl Accumulator {
         let expired: Vec<Arc<BatchSlot>> = {
             let mut state = self.state.lock();
             let late = |slot: &Arc<BatchSlot>| slot.deadline <= now;
-            if !state.outstanding.iter().any(|slot| late(slot) && !slot.is_decided()) {
+            // The oldest come first.
+            let expired: Vec<_> = state
+                .outstanding
+                .iter()
+                .take_while(|slot| late(slot))
+                .filter(|slot| !slot.is_decided())
+                .cloned()
+                .collect();
+            if expired.is_empty() {
                 return 0;
             }
-            // Nothing more is added to them, and nobody runs them.
+            // Nothing more is added to them, nobody runs them, and nothing waits behind them.
             state.full.retain(|batch| !late(&batch.slot));
             state.open.take_if(|open| late(&open.slot));
+            state.left.backoff = None;
             self.backlog.store(state.full.len(), Ordering::Relaxed);
-            state.outstanding.iter().filter(|slot| late(slot)).cloned().collect()
+            expired
         };
         expired.iter().filter(|slot| slot.expire(now)).count()
     }

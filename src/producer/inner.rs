@@ -54,7 +54,7 @@ impl Inner {
         self.client.memory.free()
     }
 
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         if self.topics.is_closed() {
             return Err(Error::closed("producer"));
         }
@@ -68,6 +68,10 @@ impl Inner {
         let (checked, place) = loop {
             let checked = self.check(record, &mut limit)?;
             let Checked { queue, size, timestamp, .. } = &checked;
+            if !self.client.broker.config.has_threads() {
+                // Nobody else may have looked: no record joins a batch that is past its deadline.
+                queue.expire_before(self.client.clock().monotonic());
+            }
             let material = queue.material();
             match queue.accumulator.add(record, *timestamp, *size, reservation.take(), &material) {
                 Ok(Added::To(place)) => break (checked, place),
@@ -77,7 +81,11 @@ impl Inner {
                 }
                 // The topic was deleted in between: it is looked up again.
                 Err(error) if error.kind() == ErrorKind::Closed => self.check_open()?,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It may have found no room in the batch before.
+                    self.run_after_add(queue, false, true);
+                    return Err(error);
+                }
             }
         };
         let Checked { queue, sticky, size, timestamp } = checked;
@@ -263,11 +271,11 @@ impl Inner {
             let total = memory.total();
             Error::new(ErrorKind::QueueFull, format!("buffer.memory = {total} is in use"))
         };
-        if in_callback() {
-            return Ok(memory.try_reserve(size).unwrap_or_else(|| memory.overdraw(size)));
-        }
         if limit.never_blocks() {
             return memory.try_reserve(size).ok_or_else(full);
+        }
+        if in_callback() {
+            return Ok(memory.try_reserve(size).unwrap_or_else(|| memory.overdraw(size)));
         }
         let place = memory.queue();
         loop {

@@ -100,7 +100,9 @@ impl PartitionQueue {
                 wake = true;
                 break;
             }
-            patience = Some(Duration::ZERO);
+            if which != Run::Last {
+                patience = Some(Duration::ZERO);
+            }
         }
         if wake {
             // For a retry, or for what others filled. Without the thread it is done by who waits,
@@ -115,19 +117,34 @@ impl PartitionQueue {
     /// sender thread, another one does so for those that are there now: it must not be kept by what
     /// others go on sending.
     pub(super) fn look_after(&self) {
-        let expired = self.accumulator.expire(self.client.clock().monotonic());
-        if self.client.config.acks == Acks::None {
-            let failures = self.log.context.counters.unacknowledged_failures();
-            (0..expired).for_each(|_| count(failures));
-        }
+        self.expire(self.client.clock().monotonic());
         if self.accumulator.deliver(self.client.broker.config.has_threads()) {
             let _ = self.client.broker.wake_background();
         }
     }
 
+    /// Gives up what is past its deadline. What waited behind it may be run now.
+    fn expire(&self, now: Duration) {
+        let expired = self.accumulator.expire(now);
+        if self.client.config.acks == Acks::None {
+            let failures = self.log.context.counters.unacknowledged_failures();
+            (0..expired).for_each(|_| count(failures));
+        }
+        if expired > 0 {
+            let _ = self.client.broker.wake_background();
+        }
+    }
+
+    /// Gives up what should have been given up before: else it would be written, and given up all
+    /// the same. What is due at this very moment is run.
+    pub(super) fn expire_before(&self, now: Duration) {
+        self.expire(now.saturating_sub(Duration::from_nanos(1)));
+    }
+
     /// Seals and appends what is to be run. Says whether there is more to be tried at once.
     fn drain(&self, held: &mut Held, which: Run, round: &mut Round) -> bool {
         let now = self.client.clock().monotonic();
+        self.expire_before(now);
         self.drop_decided(held);
         let mut again = false;
         if which == Run::Last || held.backoff.is_none_or(|until| until <= now) {

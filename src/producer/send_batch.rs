@@ -102,7 +102,11 @@ impl Inner {
         for (index, (_, timestamp)) in (0..).zip(&group.records) {
             self.intercept(&slot, Ticket { index, timestamp: *timestamp });
         }
-        queue.accumulator.add_batch(batch)?;
+        if let Err(error) = queue.accumulator.add_batch(batch) {
+            self.check_open()?;
+            // Else the topic was deleted in between.
+            return Err(queue.log.append_error().unwrap_or(error));
+        }
         if let Some(topic) = &group.sticky {
             let partition = queue.log.tp.partition();
             topic.sticky.sent(partition, group.size, self.config().batch_size, false);

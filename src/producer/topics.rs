@@ -68,8 +68,18 @@ impl Topics {
         {
             return Found { topic: Ok(Arc::clone(known)), gone: Vec::new() };
         }
-        let gone = self.forget_deleted();
-        let topic = self.client.broker.topic_or_create(name).map(|state| self.take_in(&state));
+        let mut gone = self.refresh();
+        let topic = loop {
+            match self.client.broker.topic_or_create(name) {
+                Err(error) => break Err(error),
+                // Else it was deleted, and perhaps made anew, after that look.
+                Ok(state) => {
+                    if let Some(topic) = self.take_in(&state, &mut gone) {
+                        break Ok(topic);
+                    }
+                }
+            }
+        };
         let known = self.known.read();
         // The version is taken when all that is known is current.
         if known.values().all(|topic| self.is_current(topic)) {
@@ -78,28 +88,43 @@ impl Topics {
         Found { topic, gone }
     }
 
-    /// Lets go of topics that are not there any more, or are other topics of the same name.
-    fn forget_deleted(&self) -> Vec<Arc<TopicQueues>> {
+    /// Lets go of topics that are not there any more, or are other topics of the same name, and
+    /// takes in partitions that were added to the others.
+    fn refresh(&self) -> Vec<Arc<TopicQueues>> {
         let mut gone = Vec::new();
+        let mut there = Vec::new();
         self.known.write().retain(|name, topic| {
-            let stays = self.client.broker.topic(name).is_some_and(|state| state.id == topic.id);
-            if !stays {
-                gone.push(Arc::clone(topic));
+            let state = self.client.broker.topic(name).filter(|state| state.id == topic.id);
+            match &state {
+                Some(state) => there.push(Arc::clone(state)),
+                None => gone.push(Arc::clone(topic)),
             }
-            stays
+            state.is_some()
         });
         // Who holds one still looks again.
         gone.iter().flat_map(|topic| &topic.partitions).for_each(|q| q.accumulator.close());
+        for state in there {
+            self.take_in(&state, &mut gone);
+        }
         gone
     }
 
-    /// The queues of a topic as it is now.
-    fn take_in(&self, state: &TopicState) -> Arc<TopicQueues> {
-        let logs = state.logs();
+    /// The queues of a topic as it is now; `None` if it is another one by now. There is never more
+    /// than one queue for a log: two would number their batches alike.
+    fn take_in(
+        &self,
+        state: &TopicState,
+        gone: &mut Vec<Arc<TopicQueues>>,
+    ) -> Option<Arc<TopicQueues>> {
         let mut known = self.known.write();
+        let is_there = self.client.broker.topic(&state.name).is_some_and(|now| now.id == state.id);
+        if !is_there {
+            return None;
+        }
+        let logs = state.logs();
         let same = known.get(&state.name).filter(|topic| topic.id == state.id).cloned();
-        if let Some(topic) = same.as_ref().filter(|topic| topic.partitions.len() == logs.len()) {
-            return Arc::clone(topic);
+        if let Some(topic) = same.as_ref().filter(|topic| topic.partitions.len() >= logs.len()) {
+            return Some(Arc::clone(topic));
         }
         let mut partitions = same.map_or(Vec::new(), |topic| topic.partitions.clone());
         for log in logs.iter().skip(partitions.len()) {
@@ -110,8 +135,13 @@ impl Topics {
             partitions.push(Arc::new(queue));
         }
         let new = Arc::new(TopicQueues { id: state.id, partitions, sticky: Sticky::default() });
-        known.insert(Arc::clone(&state.name), Arc::clone(&new));
-        new
+        if let Some(old) = known.insert(Arc::clone(&state.name), Arc::clone(&new))
+            && old.id != new.id
+        {
+            old.partitions.iter().for_each(|queue| queue.accumulator.close());
+            gone.push(old);
+        }
+        Some(new)
     }
 
     fn is_current(&self, known: &TopicQueues) -> bool {

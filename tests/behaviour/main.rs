@@ -29,6 +29,7 @@ mod misuse;
 mod model;
 mod partition_log;
 mod producer_limits;
+mod producer_races;
 mod producers;
 mod recovery;
 mod regressions;
