@@ -107,7 +107,8 @@ impl Consumer {
     }
 
     /// Reads exactly these partitions, without the group's part in sharing them out. Commits still
-    /// go to the group if there is one.
+    /// go to the group if there is one. Partitions that were assigned before stay where they are,
+    /// paused or not, as in Kafka.
     ///
     /// # Errors
     ///

@@ -172,14 +172,18 @@ impl State {
         }
     }
 
-    /// Forgets what was asked for before.
+    /// Forgets what was asked for before, but for the positions in partitions that stay assigned.
     pub(crate) fn reset(&mut self, wants: Wants) {
-        self.positions = match &wants {
-            Wants::Partitions(partitions) => {
-                partitions.iter().map(|tp| Position::new(tp.clone(), None)).collect()
+        let mut old = std::mem::take(&mut self.positions);
+        if let Wants::Partitions(partitions) = &wants {
+            for tp in partitions {
+                let kept = old.iter().position(|position| position.tp == *tp);
+                self.positions.push(match kept {
+                    Some(index) => old.swap_remove(index),
+                    None => Position::new(tp.clone(), None),
+                });
             }
-            Wants::Nothing | Wants::Topics(_) => Vec::new(),
-        };
+        }
         self.wants = wants;
         self.seen_topics = None;
         self.turn = 0;
@@ -341,6 +345,7 @@ impl State {
             }
             return Err(error);
         }
+        (self.held_since, self.answered) = (None, false);
         Ok(records)
     }
 

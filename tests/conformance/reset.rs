@@ -204,14 +204,21 @@ fn abort(offset: i64) -> Vec<u8> {
 
 /// Brokers on disk whose partition holds these batches, as a killed process leaves them.
 fn holding(batches: &[Vec<u8>]) -> Vec<(Home, Broker)> {
+    holding_from(0, batches)
+}
+
+/// The same for a partition whose first segments are gone.
+fn holding_from(base: i64, batches: &[Vec<u8>]) -> Vec<(Home, Broker)> {
     let on_disk = homes().into_iter().filter(|home| home.dir().is_some());
     on_disk
         .map(|home| {
             with_topic(&home, 1).close().unwrap();
             let dir = home.dir().unwrap();
-            std::fs::write(dir.join("t-0/00000000000000000000.log"), batches.concat()).unwrap();
+            std::fs::write(dir.join(format!("t-0/{base:020}.log")), batches.concat()).unwrap();
             std::fs::remove_file(dir.join(".kafka_cleanshutdown")).unwrap();
             std::fs::remove_file(dir.join("logreel.manifest")).unwrap();
+            let start = format!("0\n1\nt 0 {base}\n");
+            std::fs::write(dir.join("log-start-offset-checkpoint"), start).unwrap();
             let broker = home.open();
             (home, broker)
         })
@@ -283,5 +290,103 @@ fn t046_a_partition_without_records_up_to_its_end_is_read_to_the_end() {
         consumer.assign([t(0)]).unwrap();
         assert!(home.ok(consumer.poll(Duration::ZERO)).is_empty(), "{home}");
         assert_eq!(home.ok(consumer.position(&t(0))), 4, "{home}");
+    }
+}
+
+#[test]
+fn t020_earliest_is_the_log_start() {
+    for (home, broker) in holding_from(100, &[plain(100), plain(101)]) {
+        let consumer = reader(&broker, OffsetReset::Earliest);
+        assert_eq!(home.ok(consumer.position(&t(0))), 100, "{home}");
+        assert_eq!(home.ok(consumer.beginning_offsets([t(0)]))[&t(0)], 100, "{home}");
+        assert_eq!(offsets(&drain(&consumer)), [100, 101], "{home}");
+        let found = home.ok(consumer.offsets_for_times([(t(0), 0)]))[&t(0)];
+        assert_eq!(found.map(|found| found.offset), Some(100), "{home}: line 28");
+    }
+}
+
+#[test]
+fn t022_below_the_log_start_the_policy_decides() {
+    for (home, broker) in holding_from(100, &[plain(100), plain(101)]) {
+        for (reset, wanted) in
+            [(OffsetReset::Earliest, vec![100, 101]), (OffsetReset::Latest, vec![])]
+        {
+            let consumer = reader(&broker, reset);
+            home.ok(consumer.seek(t(0), 99));
+            assert_eq!(offsets(&drain(&consumer)), wanted, "{home}");
+        }
+        let consumer = reader(&broker, OffsetReset::None);
+        home.ok(consumer.seek(t(0), 99));
+        for _ in 0..2 {
+            let error = home.err(consumer.poll(Duration::ZERO));
+            assert_eq!(error.code(), Some(ErrorCode::OffsetOutOfRange), "{home}");
+            assert_eq!(error.topic_partition(), Some(&t(0)), "{home}");
+            assert!(error.to_string().contains("99"), "{home}: {error}");
+        }
+    }
+}
+
+#[test]
+fn partitions_that_stay_assigned_stay_where_they_are() {
+    for home in homes() {
+        let broker = with_topic(&home, 3);
+        for number in 0..3 {
+            put(&broker, number, &numbered("v", 10));
+        }
+        let consumer = earliest(&broker).build().unwrap();
+        home.ok(consumer.assign([t(0), t(1)]));
+        home.ok(consumer.seek(t(0), 3));
+        home.ok(consumer.seek(t(1), 6));
+        home.ok(consumer.pause([t(1)]));
+        home.ok(consumer.assign([t(1), t(2)]));
+        assert_eq!(consumer.paused(), [t(1)], "{home}");
+        assert_eq!(home.ok(consumer.position(&t(1))), 6, "{home}");
+        home.ok(consumer.assign([t(0), t(1)]));
+        assert_eq!(home.ok(consumer.position(&t(0))), 0, "{home}: it was given back");
+        // Unsubscribing gives everything back.
+        home.ok(consumer.unsubscribe());
+        home.ok(consumer.assign([t(1)]));
+        assert!(consumer.paused().is_empty(), "{home}");
+        assert_eq!(home.ok(consumer.position(&t(1))), 0, "{home}");
+    }
+}
+
+/// What was read before the damage would be lost with the error.
+#[test]
+fn read_to_end_that_meets_damage_moves_no_position() {
+    for home in homes().into_iter().filter(|home| home.dir().is_some()) {
+        let broker = with_topic(&home, 2);
+        for number in [0, 1, 0, 0] {
+            put(&broker, number, &numbered("v", 5));
+        }
+        broker.close().unwrap();
+        let file = home.dir().unwrap().join("t-0/00000000000000000000.log");
+        let mut bytes = std::fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let broker = home.open();
+        let consumer = earliest(&broker).build().unwrap();
+        home.ok(consumer.assign([t(0), t(1)]));
+        home.ok(consumer.seek(t(0), 2));
+        for _ in 0..2 {
+            home.fails(consumer.read_to_end(), ErrorCode::CorruptMessage);
+            assert_eq!(home.ok(consumer.position(&t(0))), 2, "{home}");
+            assert_eq!(home.ok(consumer.position(&t(1))), 0, "{home}");
+        }
+        let mut sound = 0;
+        while sound < 13 {
+            sound += home.ok(consumer.poll(Duration::ZERO)).len();
+        }
+        home.fails(consumer.poll(Duration::ZERO), ErrorCode::CorruptMessage);
+        // An iterator ends with it; the other partition goes on.
+        put(&broker, 1, &numbered("w", 3));
+        let items: Vec<_> = consumer.iter().until_idle(Duration::ZERO).collect();
+        assert!(items.last().is_some_and(|item| item.is_err()), "{home}");
+        let next = || consumer.iter().until_idle(Duration::ZERO).filter(|r| r.is_ok()).count();
+        let mut others = items.len() - 1;
+        eventually("the other partition goes on", || {
+            others += next();
+            others == 3
+        });
     }
 }
