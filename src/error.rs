@@ -149,6 +149,8 @@ pub enum ErrorKind {
     IllegalState,
     /// There is neither a committed offset nor a reset policy.
     NoOffsetForPartition,
+    /// [`Consumer::wakeup`](crate::Consumer::wakeup) ended the call. Nothing was read.
+    Wakeup,
     /// A producer's `buffer.memory` is in use (librdkafka: `QUEUE_FULL`). The record was not taken.
     QueueFull,
     /// Code that you gave to the crate (a partitioner) panicked or answered nonsense.

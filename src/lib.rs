@@ -121,6 +121,26 @@
 //!
 //! For at most once, commit before processing. For now a group has at most one member at a time.
 //!
+//! A poll is bounded by `max.poll.records` and Kafka's fetch limits; partitions take turns.
+//! [`Consumer::iter`] hands out records one by one, [`Consumer::read_to_end`] everything there is
+//! now. [`Consumer::seek`] goes to an offset, a time, the beginning or the end;
+//! [`Consumer::pause`] rests partitions; a [`WakeupHandle`] ends a poll from another thread.
+//! [`consumer`] has every setting.
+//!
+//! ```
+//! # use logreel::{Broker, OffsetReset, OffsetSpec, ProducerRecord};
+//! # let broker = Broker::in_memory();
+//! # broker.producer().build()?.send(ProducerRecord::to("audit").value("1").timestamp(9)).wait()?;
+//! let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest).build()?;
+//! consumer.assign([("audit", 0)])?;
+//! assert_eq!(consumer.read_to_end()?.len(), 1);
+//! consumer.seek(("audit", 0), OffsetSpec::Timestamp(5))?;
+//! for record in consumer.iter().until_idle(std::time::Duration::ZERO) {
+//!     assert_eq!(record?.timestamp, Some(9));
+//! }
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
 //! # Opening a directory
 //!
 //! [`Broker::open`] takes the directory's lock, recovers what was not closed cleanly, and adopts
@@ -174,7 +194,7 @@ pub use broker::{
     Appended, Broker, BrokerBuilder, Housekeeping, NewTopic, Partition, RawRecord, RecoveryReport,
     SegmentInfo, Topic,
 };
-pub use consumer::{Consumer, OffsetReset, Record, RecordRef, Records};
+pub use consumer::{Consumer, OffsetReset, Record, RecordRef, Records, WakeupHandle};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use log::config::{CleanupPolicy, TopicConfig};
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};

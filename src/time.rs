@@ -88,7 +88,7 @@ impl Clock {
 
     /// The monotonic time at which `timeout` from now is over; `None` when that never happens.
     pub(crate) fn deadline(&self, timeout: Duration) -> Option<Duration> {
-        self.monotonic().checked_add(timeout)
+        self.monotonic().checked_add(timeout).filter(|at| *at < Duration::MAX)
     }
 
     /// Whether the clock moves only when told, so that brokers must not own threads.

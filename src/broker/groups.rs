@@ -51,6 +51,7 @@ impl Loaded {
     fn follow_partition(&mut self, number: i32, log: &Log) -> Result<()> {
         let options = ReadOptions {
             max_bytes: LOAD_BYTES,
+            at_least_one: true,
             crc: true,
             isolation: IsolationLevel::ReadUncommitted,
             control: true,

@@ -3,22 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::Broker;
+use super::reset::OffsetReset;
+use crate::broker::{Broker, is_network_key};
 use crate::error::{Error, Result};
 use crate::types::IsolationLevel;
-
-/// Where to begin when there is no committed offset, or when the position is out of range
-/// (`auto.offset.reset`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OffsetReset {
-    /// At the log start.
-    Earliest,
-    /// At the end: only what comes from now on.
-    #[default]
-    Latest,
-    /// Nowhere: `poll` fails, nothing is skipped.
-    None,
-}
 
 /// The settings of a consumer.
 #[derive(Clone, Debug)]
@@ -31,6 +19,8 @@ pub(crate) struct ConsumerConfig {
     pub(crate) max_poll_records: usize,
     pub(crate) max_partition_fetch_bytes: usize,
     pub(crate) fetch_max_bytes: usize,
+    pub(crate) fetch_min_bytes: usize,
+    pub(crate) fetch_max_wait: Duration,
     pub(crate) check_crcs: bool,
     pub(crate) allow_auto_create: bool,
 }
@@ -46,6 +36,8 @@ impl Default for ConsumerConfig {
             max_poll_records: 500,
             max_partition_fetch_bytes: 1024 * 1024,
             fetch_max_bytes: 50 * 1024 * 1024,
+            fetch_min_bytes: 1,
+            fetch_max_wait: Duration::from_millis(500),
             check_crcs: true,
             allow_auto_create: true,
         }
@@ -118,22 +110,41 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Kafka: `max.poll.records`. Default: 500. At least 1.
+    /// Kafka: `max.poll.records`. Default: 500. At least 1. What a poll leaves of the batches it
+    /// read comes with the next ones.
     pub fn max_poll_records(mut self, records: usize) -> Self {
         self.config.max_poll_records = records;
         self
     }
 
-    /// Kafka: `max.partition.fetch.bytes`. Default: 1 MiB. Soft: the first batch always comes
-    /// whole.
+    /// Kafka: `max.partition.fetch.bytes`. Default: 1 MiB. How much of one partition is read ahead
+    /// at a time. Soft: a batch that is larger comes whole, by itself (KIP-74).
     pub fn max_partition_fetch_bytes(mut self, bytes: usize) -> Self {
         self.config.max_partition_fetch_bytes = bytes;
         self
     }
 
-    /// Kafka: `fetch.max.bytes`. Default: 50 MiB a poll. Soft: the first batch always comes whole.
+    /// Kafka: `fetch.max.bytes`. Default: 50 MiB. How much a poll reads of all partitions together.
+    /// Soft: a batch that is larger comes whole, by itself (KIP-74).
     pub fn fetch_max_bytes(mut self, bytes: usize) -> Self {
         self.config.fetch_max_bytes = bytes;
+        self
+    }
+
+    /// Kafka: `fetch.min.bytes`. Default: 1, which holds nothing back. With more, a poll waits
+    /// until the batches it can read have this many bytes together, or a partition has
+    /// `max.partition.fetch.bytes`, for up to `fetch.max.wait.ms`. Fewer and larger answers for
+    /// later ones.
+    pub fn fetch_min_bytes(mut self, bytes: usize) -> Self {
+        self.config.fetch_min_bytes = bytes;
+        self
+    }
+
+    /// Kafka: `fetch.max.wait.ms`. Default: 500 ms. How long `fetch.min.bytes` holds records back,
+    /// from the moment a poll sees the first of them; over several polls, if their timeouts are
+    /// shorter.
+    pub fn fetch_max_wait(mut self, wait: Duration) -> Self {
+        self.config.fetch_max_wait = wait;
         self
     }
 
@@ -150,11 +161,52 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Sets a key by its Kafka name. An unknown key fails [`build`](Self::build).
+    /// Sets a key by its Kafka name. An unknown key fails [`build`](Self::build); one that is about
+    /// a network is accepted and [ignored](Self::ignored), so that the settings of a real cluster's
+    /// consumer load as they are.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.keys.push((key.into(), value.into()));
         self
     }
+
+    /// The keys that were set and mean nothing in one process.
+    ///
+    /// ```
+    /// let broker = logreel::Broker::in_memory();
+    /// let settings = broker.consumer().set("bootstrap.servers", "b:9092").set("group.id", "g");
+    /// assert_eq!(settings.ignored(), ["bootstrap.servers"]);
+    /// assert!(settings.build().is_ok());
+    /// ```
+    #[must_use]
+    pub fn ignored(&self) -> Vec<&str> {
+        self.keys.iter().map(|(key, _)| key.as_str()).filter(|key| is_ignored(key)).collect()
+    }
+
+    /// The settings, checked.
+    pub(super) fn checked(&self) -> Result<ConsumerConfig> {
+        let mut config = self.config.clone();
+        for (key, value) in &self.keys {
+            config.set(key, value)?;
+        }
+        if config.max_poll_records == 0 {
+            return Err(Error::invalid_config("max.poll.records", "0", "at least 1 is needed"));
+        }
+        Ok(config)
+    }
+}
+
+/// Whether a consumer's key means nothing in one process: there are no requests that could time
+/// out, and records are bytes.
+fn is_ignored(key: &str) -> bool {
+    const KEYS: [&str; 6] = [
+        "default.api.timeout.ms",
+        "key.deserializer",
+        "request.timeout.ms",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
+        "value.deserializer",
+    ];
+    is_network_key(key) || KEYS.contains(&key)
 }
 
 impl ConsumerConfig {
@@ -176,11 +228,9 @@ impl ConsumerConfig {
         match key {
             "group.id" => self.group_id = Some(Arc::from(value)),
             "auto.offset.reset" => {
-                self.offset_reset = match value {
-                    "earliest" => OffsetReset::Earliest,
-                    "latest" => OffsetReset::Latest,
-                    "none" => OffsetReset::None,
-                    _ => return one_of("earliest, latest, none"),
+                self.offset_reset = match OffsetReset::parse(value) {
+                    Some(reset) => reset,
+                    None => return one_of("earliest, latest, none, by_duration:<ISO-8601>"),
                 }
             }
             "isolation.level" => {
@@ -197,8 +247,13 @@ impl ConsumerConfig {
             "max.poll.records" => self.max_poll_records = number()? as usize,
             "max.partition.fetch.bytes" => self.max_partition_fetch_bytes = number()? as usize,
             "fetch.max.bytes" => self.fetch_max_bytes = number()? as usize,
+            "fetch.min.bytes" => self.fetch_min_bytes = number()? as usize,
+            "fetch.max.wait.ms" => {
+                self.fetch_max_wait = Duration::from_millis(u64::from(number()?));
+            }
             "check.crcs" => self.check_crcs = boolean()?,
             "allow.auto.create.topics" => self.allow_auto_create = boolean()?,
+            _ if is_ignored(key) => {}
             _ => return Err(Error::invalid_config(key, value, "consumers have no such key")),
         }
         Ok(())
@@ -214,11 +269,15 @@ mod tests {
         let mut config = ConsumerConfig::default();
         config.set("isolation.level", "read_committed").unwrap();
         config.set("auto.offset.reset", "none").unwrap();
+        config.set("value.deserializer", "org.example.Text").unwrap();
+        config.set("ssl.protocol", "TLSv1.3").unwrap();
         assert_eq!(config.isolation, IsolationLevel::ReadCommitted);
         assert_eq!(config.offset_reset, OffsetReset::None);
         for (key, value) in [
             ("group", "g"),
             ("auto.offset.reset", "now"),
+            ("auto.offset.reset", "by_duration"),
+            ("fetch.max.wait.ms", "2147483648"),
             ("check.crcs", "1"),
             ("fetch.max.bytes", "-1"),
         ] {

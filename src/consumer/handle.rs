@@ -6,12 +6,13 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::config::{ConsumerBuilder, ConsumerConfig};
-use super::records::Records;
-use super::state::{State, Wants};
+use super::records::{RecordRef, Records};
+use super::state::{Hold, State, Wants};
+use super::wakeup::{WakeupHandle, Wakeups};
 use crate::broker::Handle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{Log, read_only_error};
-use crate::types::{IsolationLevel, OffsetAndMetadata, OffsetSpec, Offsets, TopicPartition};
+use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TopicPartition};
 use crate::wait::Waiter;
 
 /// How often a directory that another process writes is looked at while a consumer waits.
@@ -45,9 +46,10 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// # Ok::<(), logreel::Error>(())
 /// ```
 pub struct Consumer {
-    broker: Handle,
-    config: ConsumerConfig,
-    state: Mutex<State>,
+    pub(super) broker: Handle,
+    pub(super) config: ConsumerConfig,
+    pub(super) state: Mutex<State>,
+    pub(super) wakeups: Arc<Wakeups>,
 }
 
 impl ConsumerBuilder {
@@ -57,13 +59,7 @@ impl ConsumerBuilder {
     ///
     /// `INVALID_CONFIG` naming the key; `Closed`.
     pub fn build(self) -> Result<Consumer> {
-        let mut config = self.config;
-        for (key, value) in &self.keys {
-            config.set(key, value)?;
-        }
-        if config.max_poll_records == 0 {
-            return Err(Error::invalid_config("max.poll.records", "0", "at least 1 is needed"));
-        }
+        let config = self.checked()?;
         Consumer::new(self.broker.handle().clone(), config)
     }
 }
@@ -71,7 +67,7 @@ impl ConsumerBuilder {
 impl Consumer {
     fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
         broker.check_open()?;
-        Ok(Self { broker, config, state: Mutex::default() })
+        Ok(Self { broker, config, state: Mutex::default(), wakeups: Arc::default() })
     }
 
     /// Subscribes to topics: the group shares out their partitions at the next `poll`. Topics that
@@ -111,7 +107,8 @@ impl Consumer {
     }
 
     /// Reads exactly these partitions, without the group's part in sharing them out. Commits still
-    /// go to the group if there is one.
+    /// go to the group if there is one. Partitions that were assigned before stay where they are,
+    /// paused or not, as in Kafka.
     ///
     /// # Errors
     ///
@@ -142,6 +139,8 @@ impl Consumer {
         }
         self.auto_commit(&mut state, None)?;
         state.reset(Wants::Partitions(wanted));
+        drop(state);
+        self.wakeups.waiting.wake_all();
         Ok(())
     }
 
@@ -156,43 +155,44 @@ impl Consumer {
         let committed = self.auto_commit(&mut state, None);
         let left = state.leave(&self.broker, &self.config);
         state.reset(Wants::Nothing);
+        drop(state);
+        self.wakeups.waiting.wake_all();
         committed.and(left)
     }
 
-    /// Returns up to `max.poll.records` records, blocking up to `timeout` while there are none. An
-    /// empty answer is no error. Also does what the group asks for: joining, auto-commit.
+    /// Returns up to `max.poll.records` records, blocking up to `timeout` while there are none (or
+    /// fewer than `fetch.min.bytes` wants). An empty answer is no error. What is left of the
+    /// batches that were read comes with the next polls; the partition after the one that gave the
+    /// last records comes first. Also does what the group asks for: joining, auto-commit.
     ///
     /// # Errors
     ///
-    /// `IllegalState` before `subscribe` or `assign`; `NoOffsetForPartition` or
+    /// `IllegalState` before `subscribe` or `assign`; `Wakeup`; `NoOffsetForPartition` or
     /// `OFFSET_OUT_OF_RANGE` where `auto.offset.reset` is none; `CORRUPT_MESSAGE` where a partition
     /// is damaged: the position stays, other partitions go on, and a seek may pass the damage;
     /// `GROUP_MAX_SIZE_REACHED`, `COORDINATOR_NOT_AVAILABLE`; `Closed`.
     pub fn poll(&self, timeout: Duration) -> Result<Records> {
-        let deadline = self.broker.deadline(timeout);
+        self.poll_until(self.config.max_poll_records, self.broker.deadline(timeout))
+    }
+
+    /// Polls for up to `max` records until the monotonic `deadline`.
+    pub(super) fn poll_until(&self, max: usize, deadline: Option<Duration>) -> Result<Records> {
         let mut first = true;
         loop {
             self.broker.check_open()?;
-            let mut state = self.state.lock();
-            if matches!(state.wants, Wants::Nothing) {
-                return Err(Error::new(
-                    ErrorKind::IllegalState,
-                    "the consumer is neither subscribed to topics nor assigned partitions",
-                ));
-            }
+            self.wakeups.check()?;
             let now = self.broker.context.clock.monotonic();
-            if std::mem::take(&mut first) {
-                self.auto_commit(&mut state, Some(now))?;
-            }
-            state.follow_topics(&self.broker, &self.config)?;
-            self.follow_logs(&state)?;
-            state.resolve(&self.broker, &self.config)?;
-            let records = state.fetch(&self.config)?;
-            if !records.is_empty() {
-                return Ok(records);
-            }
-            if state.is_ready(&self.config) && deadline.is_none_or(|deadline| now < deadline) {
-                continue;
+            let mut state = self.prepare(std::mem::take(&mut first).then_some(now))?;
+            let hold = state.hold(&self.config, now);
+            if hold == Hold::Free {
+                let records = state.fetch(&self.config, max)?;
+                if !records.is_empty() {
+                    return Ok(records);
+                }
+                let ready = state.is_ready(&self.config, hold);
+                if ready && deadline.is_none_or(|deadline| now < deadline) {
+                    continue;
+                }
             }
             let logs: Vec<Arc<Log>> =
                 state.positions.iter().filter_map(|p| p.log.clone()).collect();
@@ -202,8 +202,39 @@ impl Consumer {
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Ok(Records::default());
             }
-            self.park(&logs, deadline);
+            self.park(&logs, deadline, hold);
         }
+    }
+
+    /// Does what comes before reading: auto-commit, if it is given the time, joining, finding out
+    /// where to read.
+    pub(super) fn prepare(&self, now: Option<Duration>) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.state.lock();
+        if matches!(state.wants, Wants::Nothing) {
+            return Err(Error::new(
+                ErrorKind::IllegalState,
+                "the consumer is neither subscribed to topics nor assigned partitions",
+            ));
+        }
+        if now.is_some() {
+            self.auto_commit(&mut state, now)?;
+        }
+        state.follow_topics(&self.broker, &self.config)?;
+        self.follow_logs(&state)?;
+        state.resolve(&self.broker, &self.config)?;
+        Ok(state)
+    }
+
+    /// Ends the [`poll`](Self::poll) that runs on another thread, or else the next one, with
+    /// [`ErrorKind::Wakeup`]; see [`WakeupHandle::wakeup`].
+    pub fn wakeup(&self) {
+        self.wakeup_handle().wakeup();
+    }
+
+    /// A handle for waking this consumer that may outlive it.
+    #[must_use]
+    pub fn wakeup_handle(&self) -> WakeupHandle {
+        WakeupHandle::new(Arc::clone(&self.wakeups))
     }
 
     /// Commits what auto-commit has to. The state is unlocked meanwhile: a commit may lead a sync,
@@ -232,30 +263,33 @@ impl Consumer {
         Ok(())
     }
 
-    /// Waits for more to read, a topic, the end of the broker, or the deadline.
-    fn park(&self, logs: &[Arc<Log>], deadline: Option<Duration>) {
+    /// Waits for more to read, a topic, a wake-up, the end of the broker, the end of what holds
+    /// records back, or the deadline.
+    fn park(&self, logs: &[Arc<Log>], deadline: Option<Duration>, hold: Hold) {
         let waiter = Waiter::new();
         for log in logs {
             log.readers.add(&waiter);
         }
         self.broker.topics_changed.add(&waiter);
-        let until = if self.broker.read_only {
-            let next = self.broker.deadline(FOLLOW_INTERVAL);
-            next.min(deadline.or(next))
-        } else {
-            deadline
+        self.wakeups.waiting.add(&waiter);
+        let follow = self.broker.read_only.then(|| self.broker.deadline(FOLLOW_INTERVAL)).flatten();
+        let held = match hold {
+            Hold::Until(until) => Some(until),
+            Hold::Free | Hold::Empty => None,
         };
+        let until = [deadline, follow, held].into_iter().flatten().min();
         let nothing_new = {
             let state = self.state.lock();
-            !state.is_ready(&self.config) && state.has_seen_topics(&self.broker)
+            !state.is_ready(&self.config, hold) && state.has_seen_topics(&self.broker)
         };
-        if nothing_new && self.broker.check_open().is_ok() {
+        if nothing_new && !self.wakeups.is_pending() && self.broker.check_open().is_ok() {
             waiter.park(&self.broker.context.clock, until);
         }
         for log in logs {
             log.readers.remove(&waiter);
         }
         self.broker.topics_changed.remove(&waiter);
+        self.wakeups.waiting.remove(&waiter);
     }
 
     /// Commits the positions that polls have reached, whether or not the records were processed.
@@ -284,6 +318,38 @@ impl Consumer {
         self.broker.commit_offsets(group, member.as_ref(), offsets)
     }
 
+    /// Commits that a record and all before it in its partition were processed: its offset + 1.
+    /// Other partitions are left alone. Each call waits for a sync, so it is for few, costly
+    /// records.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use logreel::{Broker, OffsetReset, ProducerRecord};
+    /// # let broker = Broker::in_memory();
+    /// # let records = ["a", "b"].map(|value| ProducerRecord::to("t").value(value));
+    /// # broker.producer().build()?.send_batch(records).wait()?;
+    /// let settings = broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest);
+    /// let consumer = settings.build()?;
+    /// consumer.subscribe(["t"])?;
+    /// let records = consumer.poll(Duration::from_secs(1))?;
+    /// for record in records.iter().take(1) {
+    ///     consumer.commit_record(&record)?;
+    /// }
+    /// assert_eq!(consumer.committed(&("t", 0).into())?.map(|c| c.offset()), Some(1));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn commit_record(&self, record: &RecordRef<'_>) -> Result<()> {
+        let next = OffsetAndMetadata::new(record.offset() + 1);
+        let mut offsets = Offsets::new();
+        let tp = record.topic_partition().clone();
+        offsets.set(tp, next.with_leader_epoch(record.leader_epoch()));
+        self.commit_offsets(&offsets)
+    }
+
     /// What the group has committed for a partition; `None` when nothing.
     ///
     /// # Errors
@@ -291,55 +357,6 @@ impl Consumer {
     /// `INVALID_GROUP_ID` without a group; `COORDINATOR_NOT_AVAILABLE`.
     pub fn committed(&self, tp: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
         self.broker.committed(State::group(&self.config)?, tp)
-    }
-
-    /// The offset of the next record that `poll` returns from a partition: where reading stands,
-    /// else the committed offset, else what `auto.offset.reset` says.
-    ///
-    /// # Errors
-    ///
-    /// `IllegalState` when the partition is not assigned; as [`poll`](Self::poll) where the
-    /// position has to be found out.
-    pub fn position(&self, tp: &TopicPartition) -> Result<i64> {
-        let mut state = self.state.lock();
-        state.follow_topics(&self.broker, &self.config)?;
-        if state.position_mut(tp)?.offset.is_none() {
-            state.resolve(&self.broker, &self.config)?;
-        }
-        let offset = state.position_mut(tp)?.offset;
-        offset.ok_or_else(|| Error::unknown_topic(tp.topic()).on(tp))
-    }
-
-    /// Goes on at another place at the next `poll`. Records read ahead are dropped. An offset out
-    /// of range is found out by that poll.
-    ///
-    /// # Errors
-    ///
-    /// `IllegalState` when the partition is not assigned; a negative offset.
-    pub fn seek(&self, tp: impl Into<TopicPartition>, to: impl Into<OffsetSpec>) -> Result<()> {
-        let (tp, spec) = (tp.into(), to.into());
-        let mut state = self.state.lock();
-        state.follow_topics(&self.broker, &self.config)?;
-        let position = state.position_mut(&tp)?;
-        let offset = match spec {
-            OffsetSpec::At(offset) if offset < 0 => {
-                return Err(Error::kafka(
-                    crate::error::ErrorCode::InvalidRequest,
-                    format!("offset {offset} is negative"),
-                )
-                .on(&tp));
-            }
-            OffsetSpec::At(offset) => offset,
-            spec => {
-                let log = position.log.clone().ok_or_else(|| Error::unknown_topic(tp.topic()))?;
-                match log.offset_for(spec, self.config.isolation)? {
-                    Some(found) => found.offset,
-                    None => log.readable_end(self.config.isolation),
-                }
-            }
-        };
-        position.seek(Some(offset));
-        Ok(())
     }
 
     /// The partitions this consumer reads now; empty until a `poll` has joined the group.
@@ -364,20 +381,6 @@ impl Consumer {
     /// Those of a commit. The consumer has left all the same.
     pub fn close(self) -> Result<()> {
         self.unsubscribe()
-    }
-
-    /// Where reading ends now: the high watermark, or the last stable offset with
-    /// `read_committed`.
-    ///
-    /// # Errors
-    ///
-    /// `UNKNOWN_TOPIC_OR_PARTITION`.
-    pub fn end_offset(&self, tp: &TopicPartition) -> Result<i64> {
-        let log = self.broker.log(tp)?;
-        if self.broker.read_only {
-            log.refresh()?;
-        }
-        Ok(log.readable_end(self.config.isolation))
     }
 
     /// Whether only committed records are returned.

@@ -9,6 +9,18 @@ use crate::error::Result;
 use crate::log::{Cursor, Log, ReadOptions};
 use crate::types::{OffsetAndMetadata, TopicPartition};
 
+/// How much a fetch may take of a partition.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) records: usize,
+    /// To be read, when nothing was read ahead.
+    pub(crate) bytes: usize,
+    /// One batch is read however large.
+    pub(crate) at_least_one: bool,
+    /// Only batches that begin below this offset.
+    pub(crate) until: i64,
+}
+
 /// A partition that is read.
 pub(crate) struct Position {
     pub(crate) tp: TopicPartition,
@@ -20,12 +32,14 @@ pub(crate) struct Position {
     epoch: Option<i32>,
     cursor: Cursor,
     ahead: VecDeque<Unread>,
+    /// Gives nothing until it is resumed.
+    pub(crate) paused: bool,
 }
 
 impl Position {
     pub(crate) fn new(tp: TopicPartition, log: Option<Arc<Log>>) -> Self {
         let cursor = Cursor::new(0);
-        Self { tp, log, offset: None, epoch: None, cursor, ahead: VecDeque::new() }
+        Self { tp, log, offset: None, epoch: None, cursor, ahead: VecDeque::new(), paused: false }
     }
 
     /// Goes to another place; what was read ahead is dropped.
@@ -43,61 +57,105 @@ impl Position {
 
     /// Whether there is something to return or to find out without waiting.
     pub(crate) fn is_ready(&self, config: &ConsumerConfig) -> bool {
-        let Some(log) = &self.log else { return false };
-        let Some(offset) = self.offset else { return false };
+        let (Some(log), Some(offset)) = (&self.log, self.offset) else { return false };
         !self.ahead.is_empty()
             || offset < log.readable_end(config.isolation)
-            || offset < log.start_offset()
-            || offset > log.end_offset()
+            || self.is_lost()
             || (offset == log.end_offset() && log.end_error().is_some())
     }
 
-    /// Moves up to `max` records to `records`, reading more if nothing was read ahead. Answers how
-    /// many bytes were read.
+    /// Whether there is more than was read ahead.
+    pub(crate) fn has_more(&self, config: &ConsumerConfig) -> bool {
+        let Some(log) = &self.log else { return false };
+        self.offset.is_some()
+            && (self.cursor.offset() < log.readable_end(config.isolation) || self.is_lost())
+    }
+
+    /// Whether the position is out of range.
+    fn is_lost(&self) -> bool {
+        let (Some(log), Some(offset)) = (&self.log, self.offset) else { return false };
+        offset < log.start_offset() || offset > log.end_offset()
+    }
+
+    pub(crate) fn has_ahead(&self) -> bool {
+        !self.ahead.is_empty()
+    }
+
+    /// Reads ahead what has come. Answers how many bytes are ready; `None` when no more fits.
+    pub(crate) fn gather(&mut self, config: &ConsumerConfig) -> Result<Option<usize>> {
+        let Some(log) = self.log.clone() else { return Ok(Some(0)) };
+        let end = log.readable_end(config.isolation);
+        let size = |ahead: &VecDeque<Unread>| -> usize {
+            ahead.iter().map(|batch| batch.header().size()).sum()
+        };
+        let room = config.max_partition_fetch_bytes.saturating_sub(size(&self.ahead));
+        self.read_ahead(config, &log, room, self.ahead.is_empty())?;
+        let is_full = self.offset.is_some() && self.cursor.offset() < end;
+        Ok((!is_full).then(|| size(&self.ahead)))
+    }
+
+    /// Reads on behind what was read ahead. Answers how many bytes were read.
+    fn read_ahead(
+        &mut self,
+        config: &ConsumerConfig,
+        log: &Log,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<usize> {
+        let Some(offset) = self.offset else { return Ok(0) };
+        let options = ReadOptions {
+            max_bytes,
+            at_least_one,
+            crc: config.check_crcs,
+            isolation: config.isolation,
+            control: false,
+        };
+        if self.ahead.is_empty() && self.cursor.offset() != offset {
+            self.cursor = Cursor::new(offset);
+        }
+        let mut bytes = 0;
+        for batch in log.read(&mut self.cursor, options)? {
+            match Unread::new(&batch) {
+                Ok(unread) => {
+                    bytes += batch.header().size();
+                    self.ahead.push_back(unread);
+                }
+                Err(error) => {
+                    // What came before is handed out; the next read begins at this batch.
+                    self.cursor = Cursor::new(batch.header().base_offset());
+                    if self.ahead.is_empty() {
+                        return Err(error.on(&self.tp));
+                    }
+                    break;
+                }
+            }
+        }
+        if self.ahead.is_empty() {
+            // Markers, aborted and compacted records are passed over.
+            self.offset = Some(self.cursor.offset());
+        }
+        Ok(bytes)
+    }
+
+    /// Moves records to `records`, reading more if nothing was read ahead. Answers how many bytes
+    /// were read.
     pub(crate) fn fetch(
         &mut self,
         config: &ConsumerConfig,
-        max: usize,
+        limits: Limits,
         records: &mut Records,
     ) -> Result<usize> {
         let (Some(log), Some(mut offset)) = (self.log.clone(), self.offset) else { return Ok(0) };
         let mut bytes = 0;
         if self.ahead.is_empty() {
-            let options = ReadOptions {
-                max_bytes: config.max_partition_fetch_bytes,
-                crc: config.check_crcs,
-                isolation: config.isolation,
-                control: false,
-            };
-            if self.cursor.offset() != offset {
-                self.cursor = Cursor::new(offset);
-            }
-            for batch in log.read(&mut self.cursor, options)? {
-                match Unread::new(&batch) {
-                    Ok(unread) => {
-                        bytes += batch.header().size();
-                        self.ahead.push_back(unread);
-                    }
-                    Err(error) => {
-                        // What came before is handed out; the next read begins at this batch.
-                        self.cursor = Cursor::new(batch.header().base_offset());
-                        if self.ahead.is_empty() {
-                            return Err(error.on(&self.tp));
-                        }
-                        break;
-                    }
-                }
-            }
-            if self.ahead.is_empty() {
-                // Markers, aborted and compacted records are passed over.
-                self.offset = Some(self.cursor.offset());
-            }
+            bytes = self.read_ahead(config, &log, limits.bytes, limits.at_least_one)?;
         }
         let mut taken = 0;
-        while taken < max
+        while taken < limits.records
             && let Some(batch) = self.ahead.front_mut()
+            && batch.header().base_offset() < limits.until
         {
-            let run = match batch.take(&self.tp, offset, max - taken) {
+            let run = match batch.take(&self.tp, offset, limits.records - taken) {
                 Ok(run) => run,
                 Err(error) => {
                     self.ahead.clear();

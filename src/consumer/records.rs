@@ -369,6 +369,7 @@ impl Partition {
     pub fn read(&self, from: i64, max_bytes: usize) -> Result<Records> {
         let options = ReadOptions {
             max_bytes,
+            at_least_one: true,
             crc: true,
             isolation: IsolationLevel::ReadUncommitted,
             control: false,

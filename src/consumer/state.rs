@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::config::{ConsumerConfig, OffsetReset};
-use super::position::Position;
+use super::config::ConsumerConfig;
+use super::position::{Limits, Position};
 use super::records::Records;
+use super::reset::OffsetReset;
 use crate::broker::Handle;
 use crate::coordinator::Member;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
@@ -24,6 +25,17 @@ pub(crate) enum Wants {
     Partitions(Vec<TopicPartition>),
 }
 
+/// Whether records are held back for `fetch.min.bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// They are not.
+    Free,
+    /// There are none yet.
+    Empty,
+    /// Until more have come, or this moment.
+    Until(Duration),
+}
+
 /// The state of a consumer, behind its lock.
 #[derive(Default)]
 pub(crate) struct State {
@@ -32,6 +44,10 @@ pub(crate) struct State {
     pub(crate) positions: Vec<Position>,
     /// The next poll begins with this one, so that every partition gets its turn.
     turn: usize,
+    /// When records were first held back for `fetch.min.bytes`.
+    held_since: Option<Duration>,
+    /// What is read ahead has been held back long enough.
+    answered: bool,
     /// The broker's topics when they were last looked at.
     seen_topics: Option<u64>,
     next_auto_commit: Option<Duration>,
@@ -156,17 +172,22 @@ impl State {
         }
     }
 
-    /// Forgets what was asked for before.
+    /// Forgets what was asked for before, but for the positions in partitions that stay assigned.
     pub(crate) fn reset(&mut self, wants: Wants) {
-        self.positions = match &wants {
-            Wants::Partitions(partitions) => {
-                partitions.iter().map(|tp| Position::new(tp.clone(), None)).collect()
+        let mut old = std::mem::take(&mut self.positions);
+        if let Wants::Partitions(partitions) = &wants {
+            for tp in partitions {
+                let kept = old.iter().position(|position| position.tp == *tp);
+                self.positions.push(match kept {
+                    Some(index) => old.swap_remove(index),
+                    None => Position::new(tp.clone(), None),
+                });
             }
-            Wants::Nothing | Wants::Topics(_) => Vec::new(),
-        };
+        }
         self.wants = wants;
         self.seen_topics = None;
         self.turn = 0;
+        (self.held_since, self.answered) = (None, false);
         self.committed.clear();
     }
 
@@ -195,6 +216,11 @@ impl State {
             let spec = match config.offset_reset {
                 OffsetReset::Earliest => OffsetSpec::Earliest,
                 OffsetReset::Latest => OffsetSpec::Latest,
+                OffsetReset::ByDuration(age) => {
+                    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                    let now = broker.context.clock.wall_millis();
+                    OffsetSpec::Timestamp(now.saturating_sub(age))
+                }
                 OffsetReset::None => {
                     return Err(match position.offset.or(committed) {
                         Some(offset) => {
@@ -209,47 +235,127 @@ impl State {
                 }
             };
             let found = log.offset_for(spec, config.isolation)?;
-            position.seek(found.map(|found| found.offset));
+            let end = || log.readable_end(config.isolation);
+            position.seek(Some(found.map_or_else(end, |found| found.offset)));
         }
         Ok(())
     }
 
-    /// Reads up to `max.poll.records`, each partition in its turn.
-    pub(crate) fn fetch(&mut self, config: &ConsumerConfig) -> Result<Records> {
+    /// The positions that are not paused.
+    fn active(&mut self) -> impl Iterator<Item = &mut Position> {
+        self.positions.iter_mut().filter(|position| !position.paused)
+    }
+
+    /// Holds back what there is while `fetch.min.bytes` wants more.
+    pub(crate) fn hold(&mut self, config: &ConsumerConfig, now: Duration) -> Hold {
+        let wanted = config.fetch_min_bytes.min(config.fetch_max_bytes);
+        let has_ahead = self.active().any(|position| position.has_ahead());
+        self.answered = self.answered && has_ahead;
+        if wanted <= 1 || self.answered {
+            return Hold::Free;
+        }
+        let mut bytes = 0;
+        for position in self.active() {
+            match position.gather(config) {
+                Ok(Some(size)) => bytes += size,
+                // No more will come.
+                Ok(None) | Err(_) => return Hold::Free,
+            }
+        }
+        if bytes == 0 {
+            self.held_since = None;
+            return Hold::Empty;
+        }
+        let until = self.held_since.get_or_insert(now).saturating_add(config.fetch_max_wait);
+        if bytes >= wanted || now >= until { Hold::Free } else { Hold::Until(until) }
+    }
+
+    /// Reads up to `max` records, beginning with the partition after the one that gave the last
+    /// ones.
+    pub(crate) fn fetch(&mut self, config: &ConsumerConfig, max: usize) -> Result<Records> {
         let mut records = Records::default();
         let mut bytes = 0;
         let count = self.positions.len();
-        let turn = self.turn.checked_rem(count).unwrap_or(0);
-        for step in 0..count {
-            let Some(position) = self.positions.get_mut((turn + step) % count) else { continue };
-            let left = config.max_poll_records - records.len();
-            let enough = !records.is_empty() && bytes >= config.fetch_max_bytes;
-            if left == 0 || enough {
-                // It was not asked: it comes first next time.
-                self.turn = turn + step;
-                return Ok(records);
+        let first = self.turn.checked_rem(count).unwrap_or(0);
+        for index in (first..count).chain(0..first) {
+            let Some(position) = self.positions.get_mut(index) else { continue };
+            if position.paused {
+                continue;
             }
-            match position.fetch(config, left, &mut records) {
+            let before = records.len();
+            let room = config.fetch_max_bytes.saturating_sub(bytes);
+            if before == max || (before > 0 && room == 0) {
+                break;
+            }
+            let limits = Limits {
+                records: max - before,
+                bytes: config.max_partition_fetch_bytes.min(room),
+                at_least_one: before == 0,
+                until: i64::MAX,
+            };
+            match position.fetch(config, limits, &mut records) {
                 Ok(read) => bytes += read,
                 // What others gave is handed out first; the error comes again.
-                Err(_) if !records.is_empty() => {
-                    self.turn = turn + step;
-                    return Ok(records);
-                }
+                Err(_) if before > 0 => break,
                 Err(error) => {
                     // The others get their turn before it comes again.
-                    self.turn = turn + step + 1;
+                    self.turn = index + 1;
                     return Err(error);
                 }
             }
+            if records.len() > before {
+                self.turn = index + 1;
+            } else if before > 0 && position.is_ready(config) {
+                // Its first batch is too large for what room there is: it comes first next time.
+                self.turn = index;
+                break;
+            }
         }
-        self.turn = turn + 1;
+        if !records.is_empty() {
+            (self.held_since, self.answered) = (None, true);
+        }
         Ok(records)
     }
 
-    /// Whether a fetch would bring something, or fail, without waiting.
-    pub(crate) fn is_ready(&self, config: &ConsumerConfig) -> bool {
-        self.positions.iter().any(|position| position.is_ready(config))
+    /// Reads everything up to where the partitions end now. After an error the positions are where
+    /// they were.
+    pub(crate) fn read_to_end(&mut self, config: &ConsumerConfig) -> Result<Records> {
+        let mut records = Records::default();
+        let begun: Vec<Option<i64>> = self.positions.iter().map(|p| p.offset).collect();
+        let end =
+            |position: &Position| position.log.as_ref().map(|l| l.readable_end(config.isolation));
+        let ends: Vec<Option<i64>> = self.positions.iter().map(end).collect();
+        let read = || -> Result<()> {
+            for (position, end) in self.positions.iter_mut().zip(ends) {
+                let Some(until) = end.filter(|_| !position.paused) else { continue };
+                let (records_limit, bytes) = (usize::MAX, config.max_partition_fetch_bytes);
+                let limits = Limits { records: records_limit, bytes, at_least_one: true, until };
+                while let Some(at) = position.offset.filter(|at| *at < until) {
+                    position.fetch(config, limits, &mut records)?;
+                    if position.offset == Some(at) {
+                        break;
+                    }
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            for (position, offset) in self.positions.iter_mut().zip(begun) {
+                position.seek(offset);
+            }
+            return Err(error);
+        }
+        (self.held_since, self.answered) = (None, false);
+        Ok(records)
+    }
+
+    /// Whether a fetch would bring something, or fail, without waiting; when records are held back,
+    /// whether more has come.
+    pub(crate) fn is_ready(&self, config: &ConsumerConfig, hold: Hold) -> bool {
+        self.positions.iter().filter(|position| !position.paused).any(|position| match hold {
+            Hold::Free => position.is_ready(config),
+            Hold::Empty | Hold::Until(_) => position.has_more(config),
+        })
     }
 
     /// The positions, as a commit takes them.

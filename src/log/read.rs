@@ -14,8 +14,9 @@ use crate::types::{IsolationLevel, OffsetAndTimestamp, OffsetSpec};
 /// What a read may bring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadOptions {
-    /// Soft limit: the first batch always comes whole (KIP-74).
     pub(crate) max_bytes: usize,
+    /// The first batch comes whole, however large (KIP-74).
+    pub(crate) at_least_one: bool,
     /// Verify checksums (`check.crcs`).
     pub(crate) crc: bool,
     pub(crate) isolation: IsolationLevel,
@@ -75,7 +76,8 @@ impl Log {
                 && header.records_count() > 0
                 && !is_aborted(&batch, &aborted);
             if wanted {
-                if !batches.is_empty() && bytes + header.size() > options.max_bytes {
+                let optional = !batches.is_empty() || !options.at_least_one;
+                if optional && bytes + header.size() > options.max_bytes {
                     return Ok(batches);
                 }
                 bytes += header.size();

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use logreel::consumer::ConsumerBuilder;
 use logreel::testing::MockClock;
 use logreel::{
-    Broker, BrokerBuilder, Error, ErrorCode, Partition, ProducerRecord, Record, Result, Storage,
+    Broker, BrokerBuilder, Consumer, Error, ErrorCode, NewTopic, OffsetReset, Partition,
+    ProducerRecord, Record, Result, Storage, TopicPartition,
 };
 
 pub const NOW: i64 = 1_700_000_000_000;
@@ -176,6 +178,45 @@ pub fn batch_sizes(broker: &Broker, topic: &str, number: i32) -> Vec<usize> {
 /// A record for partition 0 of topic `t`.
 pub fn value(value: impl Into<String>) -> ProducerRecord<'static> {
     ProducerRecord::to("t").partition(0).value(value.into())
+}
+
+/// A broker with a topic `t` of so many partitions.
+pub fn with_topic(home: &Home, partitions: i32) -> Broker {
+    let broker = home.open();
+    home.ok(broker.create_topic(NewTopic::new("t").partitions(partitions)));
+    broker
+}
+
+/// Appends one batch to a partition of `t`.
+pub fn put(broker: &Broker, number: i32, values: &[String]) {
+    let records = values.iter().map(|value| (None, Some(value.as_str())));
+    partition(broker, "t", number).append(records).unwrap();
+}
+
+/// A consumer that begins at the log start and commits when it is told.
+pub fn earliest(broker: &Broker) -> ConsumerBuilder {
+    broker.consumer().auto_offset_reset(OffsetReset::Earliest).enable_auto_commit(false)
+}
+
+pub fn t(number: i32) -> TopicPartition {
+    TopicPartition::new("t", number)
+}
+
+/// What there is, poll by poll.
+pub fn drain(consumer: &Consumer) -> Vec<Record> {
+    let mut all = Vec::new();
+    loop {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        if records.is_empty() {
+            return all;
+        }
+        all.extend(records.to_vec());
+    }
+}
+
+/// The offsets of records, in the order they came.
+pub fn offsets(records: &[Record]) -> Vec<i64> {
+    records.iter().map(|record| record.offset).collect()
 }
 
 /// `prefix0`, `prefix1` and so on.

@@ -1,6 +1,6 @@
 //! Where fakes of Kafka lie: each statement is a test named after it, over memory and disk, the
-//! system's clock and a mock one. `bad_input` and the files behind it hold what producers do with
-//! input and code that is wrong.
+//! system's clock and a mock one. `offsets`, `polling` and `reset` are about consumers, the other
+//! files about producers.
 #![allow(
     unreachable_pub,
     missing_docs,
@@ -22,7 +22,10 @@ mod compression;
 mod ending;
 mod hooks;
 mod limits;
+mod offsets;
+mod polling;
 mod records;
+mod reset;
 mod retries;
 mod routing;
 mod send_batch;
