@@ -146,12 +146,13 @@ impl PartitionQueue {
         let now = self.client.clock().monotonic();
         self.expire_before(now);
         self.drop_decided(held);
-        let mut again = false;
+        let (mut again, mut took) = (false, false);
         if which == Run::Last || held.backoff.is_none_or(|until| until <= now) {
             held.backoff = None;
             let mut taken = Vec::new();
             let room = SEALED_MAX.saturating_sub(held.waiting.len());
             self.accumulator.take(which, now, room, &mut taken);
+            took = !taken.is_empty();
             for batch in taken {
                 self.seal(held, batch, round);
             }
@@ -159,7 +160,8 @@ impl PartitionQueue {
         }
         let sealed = !held.waiting.is_empty();
         self.accumulator.leave(Left { sealed, backoff: held.backoff });
-        again && sealed
+        // The last run ends when it finds nothing: others may have taken what it saw before.
+        (again && sealed) || (took && which == Run::Last)
     }
 
     fn seal(&self, held: &mut Held, batch: OpenBatch, round: &mut Round) {
