@@ -65,8 +65,9 @@ impl Inner {
     pub(super) fn send(&self, record: &ProducerRecord<'_>, may_block: bool) -> Result<Delivery> {
         let mut limit = self.block_limit(may_block);
         let mut reservation = None;
-        let (checked, place) = loop {
-            let checked = self.check(record, &mut limit)?;
+        // Once a record: a partitioner counts.
+        let mut checked = self.check(record, &mut limit)?;
+        let place = loop {
             let Checked { queue, size, timestamp, .. } = &checked;
             if !self.client.broker.config.has_threads() {
                 // Nobody else may have looked: no record joins a batch that is past its deadline.
@@ -74,13 +75,16 @@ impl Inner {
             }
             let material = queue.material();
             match queue.accumulator.add(record, *timestamp, *size, reservation.take(), &material) {
-                Ok(Added::To(place)) => break (checked, place),
+                Ok(Added::To(place)) => break place,
                 Ok(Added::NeedsMemory { size, filled }) => {
                     self.run_after_add(queue, false, filled);
                     reservation = Some(self.reserve(size, &mut limit)?);
                 }
                 // The topic was deleted in between: it is looked up again.
-                Err(error) if error.kind() == ErrorKind::Closed => self.check_open()?,
+                Err(error) if error.kind() == ErrorKind::Closed => {
+                    self.check_open()?;
+                    checked = self.check(record, &mut limit)?;
+                }
                 Err(error) => {
                     // It may have found no room in the batch before.
                     self.run_after_add(queue, false, true);

@@ -1,7 +1,8 @@
 //! The batches of one producer for one partition, and who runs them.
 //!
 //! Locks: the *drain token* is held while batches are sealed and appended, so that they cannot
-//! swap; the accumulator is a leaf. No user code runs under either. A batch that failed and may be
+//! swap; under it that of the producer ids, which may write a file, and the log's append lock. The
+//! accumulator is a leaf. No user code runs under any of them. A batch that failed and may be
 //! tried again stays in front, and nothing overtakes it.
 
 use std::collections::VecDeque;
@@ -79,6 +80,7 @@ impl PartitionQueue {
         let mut sync_to = None;
         let mut wake = false;
         for rounds in 0.. {
+            self.expire_before(self.client.clock().monotonic());
             let Some(mut held) = self.token(patience) else { break };
             let mut round = Round::default();
             let again = self.drain(&mut held, which, &mut round);
@@ -144,7 +146,6 @@ impl PartitionQueue {
     /// Seals and appends what is to be run. Says whether there is more to be tried at once.
     fn drain(&self, held: &mut Held, which: Run, round: &mut Round) -> bool {
         let now = self.client.clock().monotonic();
-        self.expire_before(now);
         self.drop_decided(held);
         let (mut again, mut took) = (false, false);
         if which == Run::Last || held.backoff.is_none_or(|until| until <= now) {

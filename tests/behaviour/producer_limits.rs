@@ -297,3 +297,19 @@ fn no_backoff_on_a_mock_clock_never_ends() {
         assert!(producer.send(ProducerRecord::to("t").value("1")).wait().is_err());
     });
 }
+
+/// A record that had to wait for memory was given to the partitioner again, and round-robin passed
+/// over a partition.
+#[test]
+fn a_partitioner_is_asked_twice_for_a_record_that_waits_for_memory() {
+    let broker = manual();
+    broker.create_topic(NewTopic::new("t").partitions(4)).unwrap();
+    let settings = broker.producer().partitioner(logreel::producer::RoundRobin::default());
+    let settings = settings.linger(HOUR).delivery_timeout(2 * HOUR).acks(Acks::Leader);
+    // Room for one open batch: every record but the first waits.
+    let producer = settings.batch_size(1000).buffer_memory(1500).build().unwrap();
+    let sent: Vec<_> = (0..8).map(|_| producer.send(ProducerRecord::to("t").value("x"))).collect();
+    producer.flush(10 * SECOND).unwrap();
+    let placed: Vec<i32> = sent.into_iter().map(|d| d.wait().unwrap().partition()).collect();
+    assert_eq!(placed, [0, 1, 2, 3, 0, 1, 2, 3]);
+}
