@@ -35,6 +35,7 @@ mod rebalances;
 mod recovery;
 mod regressions;
 mod retries;
+mod scale;
 mod sharing;
 mod topics;
 mod user_code;
