@@ -149,6 +149,21 @@ impl BrokerBuilder {
     }
 
     /// Sets a key by its Kafka name. An unknown key fails the open.
+    ///
+    /// | key | default | limits | what |
+    /// |---|---|---|---|
+    /// | `auto.create.topics.enable` | true | | clients make unknown topics |
+    /// | `group.initial.rebalance.delay.ms` | 0 (Kafka: 3000) | | an empty group waits for more |
+    /// | `group.max.session.timeout.ms` | 1800000 | | of static members |
+    /// | `group.max.size` | 2147483647 | from 1 | members of a group |
+    /// | `group.min.session.timeout.ms` | 6000 | | of static members |
+    /// | `num.partitions` | 1 | 1 to 100000 | of topics that clients make |
+    /// | `offsets.retention.check.interval.ms` | 600000 | from 1 | |
+    /// | `offsets.retention.minutes` | 10080 | from 1 | commits of groups without members; an adopted directory keeps them unless this is set |
+    /// | `offsets.topic.num.partitions` | 1 (Kafka: 50) | 1 to 100000 | when the topic is made |
+    /// | `producer.id.expiration.ms` | 86400000 | from 1 | |
+    ///
+    /// Times and sizes go up to 2147483647.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.keys.push((key.into(), value.into()));
         self

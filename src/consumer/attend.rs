@@ -346,8 +346,13 @@ impl Consumer {
         let mut outcome = Ok(());
         if there.is_ok() {
             if state.membership.phase == Phase::Joining {
-                // What it still has it has in the generation that ends.
                 state.membership.phase = Phase::Out;
+                if let Ok(Standing::Stable { generation, .. }) =
+                    self.broker.standing(group, &member)
+                {
+                    // What it still has it may commit in the generation it has joined.
+                    state.membership.generation = Some(generation);
+                }
             }
             outcome = self.auto_commit(state, None);
             self.take_away(state, News::Revoked, &had);

@@ -107,12 +107,14 @@ impl Consumer {
                 "partitions are assigned by hand; unsubscribe first",
             ));
         }
-        state.wants = wants;
         // The topics are looked at anew; if they are the same, nothing happens.
         state.seen_topics = None;
-        let old = std::mem::replace(&mut state.membership.listener, listener);
+        let old = (
+            std::mem::replace(&mut state.wants, wants),
+            std::mem::replace(&mut state.membership.listener, listener),
+        );
         drop(state);
-        // Dropping it may run anything.
+        // Dropping them may run anything.
         drop(old);
         Ok(())
     }
@@ -127,11 +129,11 @@ impl Consumer {
     pub fn unsubscribe(&self) -> Result<()> {
         let mut state = self.enter()?;
         let departed = self.depart(&mut state);
+        let old = (std::mem::take(&mut state.wants), state.membership.listener.take());
         state.reset(Wants::Nothing);
         state.membership.fenced = None;
-        let listener = state.membership.listener.take();
         drop(state);
-        drop(listener);
+        drop(old);
         self.wakeups.waiting.wake_all();
         departed
     }

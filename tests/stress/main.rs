@@ -5,11 +5,13 @@
     missing_docs,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     clippy::print_stdout,
     reason = "a test that fails may panic"
 )]
 
 mod check;
+mod members;
 mod senders;
 
 use std::sync::Arc;
