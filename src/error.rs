@@ -114,6 +114,8 @@ kafka_codes! {
     UnsupportedCompressionType = 76, "UNSUPPORTED_COMPRESSION_TYPE", false;
     /// The group has as many members as it may have.
     GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false;
+    /// A member of the group is subscribed to the topic.
+    GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC", false;
     /// A record breaks a rule of the topic.
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// A transaction has commits pending for these offsets.

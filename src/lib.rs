@@ -173,6 +173,7 @@
 //! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
 //! * `testing`: what tests of your own program need.
 
+pub mod admin;
 mod broker;
 pub mod consumer;
 mod coordinator;
@@ -190,6 +191,7 @@ mod time;
 mod types;
 mod wait;
 
+pub use admin::ConsumerGroup;
 pub use broker::{
     Appended, Broker, BrokerBuilder, Housekeeping, NewTopic, Partition, RawRecord, RecoveryReport,
     SegmentInfo, Topic,

@@ -10,13 +10,14 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Cursor, Log, ReadOptions};
 use crate::record::{ControlRecord, RecordBatch};
 use crate::types::IsolationLevel;
+use crate::wait::WaitQueue;
 
 /// How much of the offsets topic is read at a time when it is loaded.
 const LOAD_BYTES: usize = 1024 * 1024;
 
-/// All groups, once they are loaded.
+/// All groups, once they are loaded, and those who wait for what they commit.
 #[derive(Debug, Default)]
-pub(super) struct Groups(pub(super) Mutex<Option<Loaded>>);
+pub(super) struct Groups(pub(super) Mutex<Option<Loaded>>, pub(super) WaitQueue);
 
 /// A group and the partition of the offsets topic it is kept in.
 pub(super) type Placed = (String, i32);

@@ -29,6 +29,8 @@ mod open;
 
 mod offsets;
 
+mod group_admin;
+
 mod partition;
 
 mod topic;

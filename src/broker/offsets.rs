@@ -18,7 +18,7 @@ use crate::record::BatchBuilder;
 use crate::types::{OffsetAndMetadata, Offsets, TopicPartition};
 
 impl Shared {
-    fn with_groups<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
+    pub(super) fn with_groups<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
         self.check_open()?;
         self.with_loaded(act)
     }
@@ -139,7 +139,10 @@ impl Shared {
             }
             Ok((placed.1, appended))
         })?;
-        self.offsets_log(partition)?.sync_to(appended.end())
+        let synced = self.offsets_log(partition)?.sync_to(appended.end());
+        // A commit that could not be synced is seen all the same.
+        self.commits_changed().wake_all();
+        synced
     }
 
     /// What groups committed for a topic goes with it; a new topic of its name begins at its start.
@@ -175,7 +178,7 @@ impl Shared {
     }
 
     /// Appends records to the offsets topic; one without a value is a tombstone.
-    fn append_offsets(
+    pub(super) fn append_offsets(
         &self,
         partition: i32,
         records: &[(Vec<u8>, Option<Vec<u8>>)],
@@ -188,7 +191,7 @@ impl Shared {
         self.offsets_log(partition)?.append(batch.seal()?)
     }
 
-    fn offsets_log(&self, partition: i32) -> Result<Arc<Log>> {
+    pub(super) fn offsets_log(&self, partition: i32) -> Result<Arc<Log>> {
         self.log(&TopicPartition::new(CONSUMER_OFFSETS, partition))
     }
 

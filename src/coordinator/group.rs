@@ -82,6 +82,12 @@ impl Group {
         self.offsets.values().map(|value| value.timestamp).max()
     }
 
+    /// Whether there is anything to tell of the group. One that was joined once stays.
+    pub(crate) fn exists(&self) -> bool {
+        let committed = !self.offsets.is_empty() || !self.pending.is_empty();
+        committed || self.member.is_some() || self.generation > 0
+    }
+
     pub(crate) fn has_member(&self) -> bool {
         self.member.is_some()
     }
