@@ -424,6 +424,19 @@ fn a_plan_can_be_written_down_and_read_again() {
     }
 }
 
+#[test]
+fn a_plan_for_a_topic_that_is_gone_is_refused() {
+    for home in homes() {
+        let broker = home.open();
+        fill(&broker);
+        let group = broker.group("g");
+        let plan = group.plan_reset("t", ResetTo::Latest).unwrap();
+        broker.delete_topic("t").unwrap();
+        assert_eq!(code(plan.execute()), Some(ErrorCode::UnknownTopicOrPartition));
+        assert!(group.committed().unwrap().is_empty());
+    }
+}
+
 /// Offsets below the log start become the log start.
 #[test]
 fn a_reset_stays_in_a_log_that_was_cut() {
