@@ -141,6 +141,22 @@
 //! # Ok::<(), logreel::Error>(())
 //! ```
 //!
+//! # Administering groups
+//!
+//! [`Broker::group`] names a group: [`ConsumerGroup::lag`] says how far it is behind,
+//! [`ConsumerGroup::reset_offsets`] sets it to a time, an offset or an end in all of Kafka's ways,
+//! and [`ConsumerGroup::wait_drained`] waits until it has read everything. [`admin`] has the rest.
+//!
+//! ```
+//! # use logreel::{Broker, ProducerRecord};
+//! # let broker = Broker::in_memory();
+//! # broker.producer().build()?.send(ProducerRecord::to("orders").value("1")).wait()?;
+//! let group = broker.group("billing");
+//! group.reset_offsets("orders", logreel::admin::ResetTo::Earliest)?;
+//! assert_eq!(group.total_lag()?, 1);
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
 //! # Opening a directory
 //!
 //! [`Broker::open`] takes the directory's lock, recovers what was not closed cleanly, and adopts

@@ -1,7 +1,7 @@
 //! Administration of groups: lag, altering, deleting and resetting what they committed.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::homes::*;
 use logreel::admin::{ResetScope, ResetTo};
@@ -465,6 +465,7 @@ fn a_drained_group_is_waited_for() {
         let broker = home.open();
         fill(&broker);
         let group = broker.group("g");
+        let begun = Instant::now();
         thread::scope(|scope| {
             // It begins before the group has committed anything.
             let waiting = scope.spawn(|| group.wait_drained(30 * SECOND));
@@ -489,6 +490,7 @@ fn a_drained_group_is_waited_for() {
             group.member().build().unwrap().commit_offsets(&begun).unwrap();
             waiting.join().unwrap().unwrap();
         });
+        assert!(begun.elapsed() < 20 * SECOND, "commits wake those who wait");
     }
 }
 
