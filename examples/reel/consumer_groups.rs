@@ -85,7 +85,7 @@ fn act(broker: &Broker, args: &Args) -> Outcome {
     } else if args.delete_offsets {
         groups.iter().try_for_each(|group| delete_offsets(broker, group, &args.topic))
     } else {
-        args.reset.run(&groups, &args.topic)
+        args.reset.run(&groups, &args.group, &args.topic)
     }
 }
 

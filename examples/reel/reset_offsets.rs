@@ -51,7 +51,7 @@ pub(crate) struct Reset {
     /// Reset the offsets
     #[arg(long)]
     pub(crate) execute: bool,
-    /// Print topic,partition,offset, or with several groups group,topic,partition,offset
+    /// Print topic,partition,offset, or unless one group is named group,topic,partition,offset
     #[arg(long)]
     export: bool,
 }
@@ -95,9 +95,16 @@ impl Reset {
             .or(self.by_duration.map(ResetTo::ByDuration))
     }
 
-    pub(crate) fn run(&self, groups: &[ConsumerGroup], scopes: &[Scope]) -> Outcome {
+    /// Resets these groups. A file need not say for which, if only one was `named`.
+    pub(crate) fn run(
+        &self,
+        groups: &[ConsumerGroup],
+        named: &[String],
+        scopes: &[Scope],
+    ) -> Outcome {
+        let is_single = named.len() == 1;
         // Nothing is done unless everything can be.
-        let plans = self.plan(groups, scopes)?;
+        let plans = self.plan(groups, is_single, scopes)?;
         if !self.execute && !self.dry_run && !self.export {
             // Nobody may be listening.
             let missing = "No action will be performed as the --execute option is missing.";
@@ -107,15 +114,20 @@ impl Reset {
         if self.execute {
             plans.iter().try_for_each(ResetPlan::execute)?;
         }
-        if self.export { export(&plans) } else { print(&plans) }
+        if self.export { export(&plans, is_single) } else { print(&plans) }
     }
 
-    fn plan(&self, groups: &[ConsumerGroup], scopes: &[Scope]) -> Outcome<Vec<ResetPlan>> {
+    fn plan(
+        &self,
+        groups: &[ConsumerGroup],
+        is_single: bool,
+        scopes: &[Scope],
+    ) -> Outcome<Vec<ResetPlan>> {
         if let Some(path) = &self.from_file {
             let shown = path.display();
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::new(format!("cannot read {shown}: {error}")))?;
-            if groups.len() > 1 && text.lines().next().is_some_and(|l| l.split(',').count() == 3) {
+            if !is_single && text.lines().next().is_some_and(|l| l.split(',').count() == 3) {
                 let message = format!("{shown} does not say which of the groups it is for");
                 return Err(Failure::new(message));
             }
@@ -164,10 +176,10 @@ fn tell_moved(plan: &ResetPlan) {
     }
 }
 
-fn export(plans: &[ResetPlan]) -> Outcome {
+fn export(plans: &[ResetPlan], is_single: bool) -> Outcome {
     let mut out = std::io::stdout().lock();
     for plan in plans {
-        let csv = if plans.len() == 1 { plan.to_csv() } else { plan.to_csv_with_group() };
+        let csv = if is_single { plan.to_csv() } else { plan.to_csv_with_group() };
         out.write_all(csv.as_bytes())?;
     }
     Ok(out.flush()?)

@@ -197,6 +197,8 @@ fn groups_that_kafka_wrote_are_administered() {
     let future = reel.run("get-offsets --topic notes --time 99999999999999", "");
     assert_eq!(future, "notes:0:\nnotes:1:\n");
 
+    let all = "consumer-groups --reset-offsets --all-groups --all-topics --to-current --export";
+    assert_eq!(reel.run(all, ""), "whole-dir-group,notes,1,70\n");
     let reset = "consumer-groups --reset-offsets --group whole-dir-group --export";
     let below = reel.run(&format!("{reset} --topic notes:1 --to-offset 3 --execute"), "");
     assert_eq!(below, "notes,1,61\n", "records before that are deleted");
@@ -242,6 +244,7 @@ fn bad_input_gets_one_line_and_code_one() {
         (&format!("{reset} --topic t --by-duration 1d"), "PnDTnHnMnS"),
         (&format!("{reset} --from-file nothing --dry-run"), "cannot read nothing"),
         (&format!("{reset} --from-file broken --dry-run"), "line 1 "),
+        ("consumer-groups --reset-offsets --all-groups --from-file plain", "which of the groups"),
         (&format!("{reset} --group h --from-file plain --dry-run"), "which of the groups"),
         ("get-offsets --topic nowhere", "UNKNOWN_TOPIC_OR_PARTITION"),
         ("get-offsets --topic t --partitions 5", "UNKNOWN_TOPIC_OR_PARTITION"),
