@@ -84,6 +84,8 @@ kafka_codes! {
     InvalidGroupId = 24, "INVALID_GROUP_ID", false;
     /// The group does not know this member.
     UnknownMemberId = 25, "UNKNOWN_MEMBER_ID", false;
+    /// A member's session timeout lies outside what the broker accepts.
+    InvalidSessionTimeout = 26, "INVALID_SESSION_TIMEOUT", false;
     /// The group is rebalancing.
     RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS", false;
     /// A timestamp lies outside what the topic accepts.
@@ -114,7 +116,9 @@ kafka_codes! {
     UnsupportedCompressionType = 76, "UNSUPPORTED_COMPRESSION_TYPE", false;
     /// The group has as many members as it may have.
     GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false;
-    /// A member of the group is subscribed to the topic.
+    /// Another member has taken over this `group.instance.id`.
+    FencedInstanceId = 82, "FENCED_INSTANCE_ID", false;
+    /// Members of the group subscribe to the topic.
     GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC", false;
     /// A record breaks a rule of the topic.
     InvalidRecord = 87, "INVALID_RECORD", false;
@@ -155,7 +159,8 @@ pub enum ErrorKind {
     Wakeup,
     /// A producer's `buffer.memory` is in use (librdkafka: `QUEUE_FULL`). The record was not taken.
     QueueFull,
-    /// Code that you gave to the crate (a partitioner) panicked or answered nonsense.
+    /// Code that you gave to the crate (a partitioner, an assignor, a rebalance listener) failed,
+    /// panicked or answered nonsense.
     UserCode,
 }
 

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use clap::ArgGroup;
-use logreel::admin::PartitionLag;
 use logreel::{Broker, ConsumerGroup, ErrorCode, ErrorKind, TopicPartition};
 
 use crate::columns::width;
+use crate::describe_groups::View;
 use crate::failure::{Failure, Outcome};
 use crate::place::Place;
 use crate::reset_offsets::{self, Reset, Scope};
-
-/// Kafka's sign for what is not known.
-const MISSING: &str = "-";
 
 const SUCCESSFUL: &str = "Successful";
 
@@ -52,6 +49,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "T[:P,P]", value_parser = reset_offsets::scope)]
     topic: Vec<Scope>,
     #[command(flatten)]
+    view: View,
+    #[command(flatten)]
     reset: Reset,
 }
 
@@ -59,8 +58,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if !args.reset_offsets && args.reset.is_given() {
         return Err(Failure::new("what offsets are reset to goes with --reset-offsets"));
     }
+    if args.view.is_given() && !args.describe && !args.list {
+        return Err(Failure::new("--state goes with --describe or --list"));
+    }
     if args.list {
-        return list(&args.place.look()?);
+        return args.view.list(&args.place.look()?);
     }
     let is_change = args.delete || args.delete_offsets || args.reset.execute;
     let broker = if is_change { args.place.open(false)? } else { args.place.look()? };
@@ -79,7 +81,7 @@ fn act(broker: &Broker, args: &Args) -> Outcome {
     };
     let groups: Vec<ConsumerGroup> = names.into_iter().map(|name| broker.group(name)).collect();
     if args.describe {
-        describe(broker, &groups)
+        args.view.describe(&groups)
     } else if args.delete {
         delete(&groups)
     } else if args.delete_offsets {
@@ -87,67 +89,6 @@ fn act(broker: &Broker, args: &Args) -> Outcome {
     } else {
         args.reset.run(&groups, &args.group, &args.topic)
     }
-}
-
-fn list(broker: &Broker) -> Outcome {
-    let mut out = std::io::stdout().lock();
-    for group in broker.groups()? {
-        writeln!(out, "{group}")?;
-    }
-    Ok(())
-}
-
-fn describe(broker: &Broker, groups: &[ConsumerGroup]) -> Outcome {
-    let known = broker.groups()?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut unknown = Vec::new();
-    for group in groups {
-        if known.iter().any(|name| name == group.name()) {
-            describe_group(&mut out, group)?;
-        } else {
-            unknown.push(format!("Consumer group '{}' does not exist.", group.name()));
-        }
-    }
-    out.flush()?;
-    if unknown.is_empty() { Ok(()) } else { Err(Failure::new(unknown.join(" "))) }
-}
-
-fn describe_group(out: &mut impl Write, group: &ConsumerGroup) -> Outcome {
-    let lags = group.lag()?;
-    if lags.is_empty() {
-        return Ok(());
-    }
-    let topic = width(lags.iter().map(|lag| lag.topic_partition.topic()));
-    let name = width([group.name()]);
-    write!(
-        out,
-        "\n{:name$} {:topic$} {:10} {:15} {:15} {:15} {:15} {:15} CLIENT-ID",
-        "GROUP",
-        "TOPIC",
-        "PARTITION",
-        "CURRENT-OFFSET",
-        "LOG-END-OFFSET",
-        "LAG",
-        "CONSUMER-ID",
-        "HOST"
-    )?;
-    for PartitionLag { topic_partition: tp, committed, log_end_offset, lag, .. } in &lags {
-        write!(
-            out,
-            "\n{:name$} {:topic$} {:<10} {:15} {:15} {:15} {MISSING:15} {MISSING:15} {MISSING}",
-            group.name(),
-            tp.topic(),
-            tp.partition(),
-            shown(committed),
-            shown(log_end_offset),
-            shown(lag)
-        )?;
-    }
-    Ok(writeln!(out)?)
-}
-
-fn shown(number: &Option<impl ToString>) -> String {
-    number.as_ref().map_or(MISSING.to_owned(), ToString::to_string)
 }
 
 fn delete(groups: &[ConsumerGroup]) -> Outcome {

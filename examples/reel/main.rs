@@ -14,6 +14,7 @@ mod console_producer;
 mod consumer_groups;
 mod consumer_perf;
 mod datetime;
+mod describe_groups;
 mod dump_log;
 mod failure;
 mod get_offsets;

@@ -16,7 +16,7 @@ use crate::types::{IsolationLevel, OffsetSpec, Offsets, TopicPartition};
 use crate::wait::Waiter;
 
 /// How often a directory that another process writes is looked at while somebody waits.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A consumer group: its members-to-be, what it has committed, and how far behind it is. Cheap to
 /// clone; it keeps the broker open. A group need not exist to be named: it begins with its first
@@ -40,8 +40,8 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConsumerGroup {
-    broker: Broker,
-    name: Arc<str>,
+    pub(super) broker: Broker,
+    pub(super) name: Arc<str>,
 }
 
 impl Broker {
@@ -98,8 +98,8 @@ impl ConsumerGroup {
         self.broker.handle().all_committed(&self.name)
     }
 
-    /// How far the group is behind in every partition it has committed, ordered by topic and
-    /// partition. Reads no records and waits for nothing. What lingers in a producer does not
+    /// How far the group is behind in every partition that it has committed or that a member was
+    /// given, ordered by topic and partition. Reads no records and waits for nothing. What lingers in a producer does not
     /// count.
     ///
     /// # Errors
@@ -107,14 +107,21 @@ impl ConsumerGroup {
     /// As [`committed`](Self::committed).
     pub fn lag(&self) -> Result<Vec<PartitionLag>> {
         self.follow_topics()?;
+        let committed = self.committed()?;
+        let described = self.broker.handle().describe_group(&self.name)?;
+        let members = described.into_iter().flat_map(|described| described.members);
+        let mut partitions: BTreeSet<TopicPartition> =
+            members.flat_map(|member| member.assignment).collect();
+        partitions.extend(committed.iter().map(|(tp, _)| tp.clone()));
         let mut lags = Vec::new();
-        for (tp, position) in &self.committed()? {
-            let end = match self.log(tp) {
+        for tp in partitions {
+            let end = match self.log(&tp) {
                 Ok(log) => Some(log.readable_end(IsolationLevel::ReadUncommitted)),
                 Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => None,
                 Err(error) => return Err(error),
             };
-            lags.push(PartitionLag::new(tp.clone(), Some(position.offset()), end));
+            let position = committed.get(&tp).map(|position| position.offset());
+            lags.push(PartitionLag::new(tp, position, end));
         }
         Ok(lags)
     }
@@ -327,10 +334,11 @@ impl ConsumerGroup {
             broker.topics_changed.add(&waiter);
             let lags = self.lag();
             let now = broker.context.clock.monotonic();
+            let begun = |lag: &PartitionLag| lag.committed.is_some();
             let lagging = |lag: &PartitionLag| lag.lag.is_some_and(|lag| lag > 0);
             let outcome = match lags {
                 Err(error) => Some(Err(error)),
-                Ok(lags) if !lags.is_empty() && !lags.iter().any(lagging) => Some(Ok(())),
+                Ok(lags) if lags.iter().any(begun) && !lags.iter().any(lagging) => Some(Ok(())),
                 Ok(lags) if deadline.is_some_and(|deadline| now >= deadline) => {
                     Some(Err(self.not_drained(&lags)))
                 }

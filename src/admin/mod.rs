@@ -52,6 +52,9 @@ mod plan;
 
 mod group;
 
+mod describe;
+
+pub use describe::{GroupDescription, GroupMember, GroupState};
 pub use group::ConsumerGroup;
 pub use lag::PartitionLag;
 pub use plan::{PlannedOffset, ResetPlan};

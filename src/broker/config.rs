@@ -1,6 +1,7 @@
 //! How a broker is opened: where, by which clock, with whose threads.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::log::report::OnDamage;
@@ -36,6 +37,14 @@ pub(crate) struct BrokerConfig {
     /// `None` until set: one in a directory of ours, at least Kafka's 50 in an adopted one.
     pub(crate) offsets_partitions: Option<i32>,
     pub(crate) producer_expiration_ms: i64,
+    pub(crate) group_max_size: usize,
+    pub(crate) group_initial_delay: Duration,
+    pub(crate) group_min_session: Duration,
+    pub(crate) group_max_session: Duration,
+    /// `None` until set: seven days in a directory of ours, no end in an adopted one.
+    pub(crate) offsets_retention: Option<Duration>,
+    /// How often expired commits are looked for.
+    pub(crate) offsets_check: Duration,
 }
 
 /// Where a broker keeps its files.
@@ -59,6 +68,12 @@ impl Default for BrokerConfig {
             num_partitions: 1,
             offsets_partitions: None,
             producer_expiration_ms: 86_400_000,
+            group_max_size: i32::MAX as usize,
+            group_initial_delay: Duration::ZERO,
+            group_min_session: Duration::from_secs(6),
+            group_max_session: Duration::from_secs(30 * 60),
+            offsets_retention: None,
+            offsets_check: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -86,9 +101,25 @@ impl BrokerConfig {
                 Err(Error::invalid_config(key, value, &reason))
             }
         };
+        let number = |min: u32| {
+            let limit = i32::MAX.unsigned_abs();
+            value.parse::<u32>().ok().filter(|n| (min..=limit).contains(n)).ok_or_else(|| {
+                let reason = format!("a whole number from {min} to {limit} is needed");
+                Error::invalid_config(key, value, &reason)
+            })
+        };
+        let millis = |min: u32| number(min).map(|n| Duration::from_millis(u64::from(n)));
         match key {
             "auto.create.topics.enable" => self.auto_create_topics = boolean()?,
             "num.partitions" => self.num_partitions = partitions()?,
+            "group.initial.rebalance.delay.ms" => self.group_initial_delay = millis(0)?,
+            "group.max.session.timeout.ms" => self.group_max_session = millis(0)?,
+            "group.max.size" => self.group_max_size = number(1)? as usize,
+            "group.min.session.timeout.ms" => self.group_min_session = millis(0)?,
+            "offsets.retention.check.interval.ms" => self.offsets_check = millis(1)?,
+            "offsets.retention.minutes" => {
+                self.offsets_retention = Some(Duration::from_secs(u64::from(number(1)?) * 60));
+            }
             "producer.id.expiration.ms" => match value.parse() {
                 Ok(millis) if (1..=i64::from(i32::MAX)).contains(&millis) => {
                     self.producer_expiration_ms = millis;

@@ -10,7 +10,7 @@ use crate::wait::WaitQueue;
 impl Shared {
     /// Those who wait for a group to come to the end of what it reads.
     pub(crate) fn commits_changed(&self) -> &WaitQueue {
-        &self.groups.1
+        &self.groups.committed
     }
 
     /// Fails while the group has members. A group that nobody has heard of has none.
@@ -18,7 +18,7 @@ impl Shared {
         self.with_groups(|loaded| {
             let placed = loaded.place(group)?;
             let state = loaded.groups.get(&placed);
-            if state.is_some_and(Group::has_member) { Err(non_empty(group)) } else { Ok(()) }
+            if state.is_none_or(Group::is_empty) { Ok(()) } else { Err(non_empty(group)) }
         })
     }
 
@@ -29,8 +29,8 @@ impl Shared {
         let mut ends = Vec::new();
         let deleted = self.with_groups(|loaded| {
             let placed = loaded.place(group)?;
-            let state = loaded.groups.get(&placed).filter(|state| state.exists());
-            if state.ok_or_else(|| unknown(group))?.has_member() {
+            let state = loaded.groups.get(&placed).filter(|state| !state.is_blank());
+            if !state.ok_or_else(|| unknown(group))?.is_empty() {
                 return Err(non_empty(group));
             }
             // A directory of another broker may hold older copies of the group. They go first: if
@@ -39,7 +39,8 @@ impl Shared {
             let mut copies: Vec<Placed> = loaded.groups.keys().filter(copy).cloned().collect();
             copies.push(placed.clone());
             for copy in copies {
-                let offsets = loaded.groups.get(&copy).into_iter().flat_map(Group::offsets);
+                let state = loaded.groups.get(&copy).into_iter();
+                let offsets = state.flat_map(|state| state.commits.iter());
                 let mut tombstones: Vec<_> =
                     offsets.map(|(tp, _)| (commit_key(group, tp), None)).collect();
                 let key = OffsetsKey::Group { group: group.to_owned() };
@@ -61,21 +62,21 @@ impl Shared {
         let mut ends = Vec::new();
         let deleted = self.with_groups(|loaded| {
             let placed = loaded.place(group)?;
-            let state = loaded.groups.get(&placed).filter(|state| state.exists());
+            let state = loaded.groups.get(&placed).filter(|state| !state.is_blank());
             let state = state.ok_or_else(|| unknown(group))?;
             for tp in partitions {
-                if is_subscribed(state, tp.topic()) {
+                if state.is_subscribed_to(tp.topic()) {
                     let message =
                         format!("a member of group {group} is subscribed to {}", tp.topic());
                     return Err(Error::kafka(ErrorCode::GroupSubscribedToTopic, message).on(tp));
                 }
                 // What was committed for a topic that is gone can still be cleared away.
-                if state.committed(tp).is_none() {
+                if state.commits.get(tp).is_none() {
                     self.log(tp)?;
                 }
             }
             for ((name, number), state) in &mut loaded.groups {
-                let gone = partitions.iter().filter(|tp| state.committed(tp).is_some());
+                let gone = partitions.iter().filter(|tp| state.commits.get(tp).is_some());
                 let gone: Vec<&TopicPartition> = gone.collect();
                 if name != group || gone.is_empty() {
                     continue;
@@ -85,9 +86,10 @@ impl Shared {
                 let appended = self.append_offsets(*number, &tombstones, now)?;
                 ends.push((*number, appended.end()));
                 for tp in gone {
-                    state.replay_commit(tp.clone(), None, None);
+                    state.commits.replay(tp.clone(), None, None);
                 }
             }
+            loaded.groups.retain(|(name, _), state| name != group || !state.is_blank());
             Ok(())
         });
         self.finish_deletion(&ends, deleted)
@@ -100,12 +102,6 @@ impl Shared {
         self.commits_changed().wake_all();
         deleted.and(synced)
     }
-}
-
-/// Whether a member reads this topic. The only member of a group counts as reading all of them:
-/// its subscription is not kept.
-fn is_subscribed(state: &Group, _topic: &str) -> bool {
-    state.has_member()
 }
 
 fn commit_key(group: &str, tp: &TopicPartition) -> Vec<u8> {

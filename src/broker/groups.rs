@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+
+use super::heart::{GroupSigns, Heart, NEVER};
 
 use crate::coordinator::{CommitValue, Group, GroupValue, OffsetsKey, group_partition};
 use crate::error::{Error, ErrorCode, Result};
@@ -15,9 +19,28 @@ use crate::wait::WaitQueue;
 /// How much of the offsets topic is read at a time when it is loaded.
 const LOAD_BYTES: usize = 1024 * 1024;
 
-/// All groups, once they are loaded, and those who wait for what they commit.
-#[derive(Debug, Default)]
-pub(super) struct Groups(pub(super) Mutex<Option<Loaded>>, pub(super) WaitQueue);
+/// All groups, once they are loaded.
+#[derive(Debug)]
+pub(super) struct Groups {
+    pub(super) loaded: Mutex<Option<Loaded>>,
+    /// No group has anything to do before this moment, in nanoseconds on the monotonic clock.
+    pub(super) due: AtomicU64,
+    /// How many clients were given a name.
+    pub(super) clients: AtomicU64,
+    /// Those who wait for what groups commit.
+    pub(super) committed: WaitQueue,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self {
+            loaded: Mutex::default(),
+            due: AtomicU64::new(NEVER),
+            clients: AtomicU64::default(),
+            committed: WaitQueue::new(),
+        }
+    }
+}
 
 /// A group and the partition of the offsets topic it is kept in.
 pub(super) type Placed = (String, i32);
@@ -33,7 +56,11 @@ pub(super) struct Loaded {
     cursors: BTreeMap<i32, Cursor>,
     partitions: i32,
     /// Another broker wrote some of it, perhaps with another number of partitions.
-    adopted: bool,
+    pub(super) adopted: bool,
+    /// Where the members of a group see that it moved.
+    pub(super) signs: BTreeMap<String, Arc<GroupSigns>>,
+    /// When the members of this process polled, by member id, and the group each is in.
+    pub(super) hearts: BTreeMap<Arc<str>, (Arc<str>, Arc<Heart>)>,
 }
 
 impl Loaded {
@@ -89,7 +116,7 @@ impl Loaded {
                     if *at == partition
                         && let Some(producer) = transaction
                     {
-                        group.end_transaction(producer, commit);
+                        group.commits.end_transaction(producer, commit);
                     }
                 }
                 continue;
@@ -98,13 +125,13 @@ impl Loaded {
                 Some(OffsetsKey::Commit { group, tp }) => {
                     let value = record.value().and_then(CommitValue::decode);
                     let group = self.groups.entry((group, partition)).or_default();
-                    group.replay_commit(tp, value, transaction);
+                    group.commits.replay(tp, value, transaction);
                 }
                 Some(OffsetsKey::Group { group }) => {
                     match record.value().and_then(GroupValue::decode) {
                         Some(value) => {
                             let group = self.groups.entry((group, partition)).or_default();
-                            group.replay_group(&value);
+                            group.replay(&value);
                         }
                         None => self.forget_group(&group, partition),
                     }
@@ -119,8 +146,18 @@ impl Loaded {
     /// A group's tombstone: its offsets have tombstones of their own.
     fn forget_group(&mut self, group: &str, partition: i32) {
         let key = (group.to_owned(), partition);
-        if self.groups.get(&key).is_some_and(|group| group.offsets().next().is_none()) {
-            self.groups.remove(&key);
+        if let Some(state) = self.groups.get_mut(&key) {
+            state.forget();
+            if state.commits.is_empty() {
+                self.groups.remove(&key);
+            }
+        }
+    }
+
+    /// The members that the log tells of were those of an earlier process.
+    pub(super) fn restart(&mut self, now: Duration, wall: i64) {
+        for group in self.groups.values_mut() {
+            group.restart(now, wall);
         }
     }
 
@@ -141,7 +178,7 @@ impl Loaded {
             return Err(unknown(error));
         }
         let elsewhere = self.groups.iter().filter(|((name, _), _)| name == group);
-        let newest = elsewhere.max_by_key(|(_, state)| state.newest_commit());
+        let newest = elsewhere.max_by_key(|(_, state)| state.commits.newest());
         Ok(newest.map_or(home, |(placed, _)| placed.clone()))
     }
 
@@ -150,6 +187,11 @@ impl Loaded {
     fn may_stray(&self) -> bool {
         let strays = |(group, at): &Placed| *at != group_partition(group, self.partitions);
         self.adopted || self.groups.keys().any(strays)
+    }
+
+    /// Whether this partition cannot be read to its end.
+    pub(super) fn is_broken(&self, partition: i32) -> bool {
+        self.broken.contains_key(&partition)
     }
 
     /// Fails while any partition cannot be read: what lies there is unknown.

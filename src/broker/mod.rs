@@ -12,6 +12,8 @@ mod background;
 
 mod closing;
 
+mod heart;
+
 mod groups;
 
 mod producer_ids;
@@ -28,6 +30,10 @@ mod topics;
 mod open;
 
 mod offsets;
+
+mod membership;
+
+mod group_time;
 
 mod group_admin;
 
@@ -52,6 +58,8 @@ pub(crate) use background::Duty;
 pub(crate) use faults::FaultPoint;
 #[cfg(feature = "testing")]
 pub use faults::{FaultBuilder, FaultHandle, Faults, OpKind};
+pub(crate) use heart::GroupSigns;
+pub(crate) use membership::Seat;
 pub(crate) use network_keys::is_network_key;
 pub(crate) use shared::{Handle, Shared};
 pub(crate) use topic_state::TopicState;

@@ -1,16 +1,13 @@
-//! What a group does through the broker: join, leave, commit, ask.
+//! What groups commit through the broker.
 //!
 //! The groups are read from their log when one is first needed. The group lock is held over check,
 //! append and change, so that the log and the state agree on the order; syncs run without it.
 
 use std::sync::Arc;
 
-use super::groups::{Loaded, Placed};
+use super::groups::Loaded;
 use super::shared::Shared;
-use crate::coordinator::{
-    CommitValue, Group, Member, OffsetsKey, check_position, commit_record, encode_assignment,
-    encode_subscription,
-};
+use crate::coordinator::{CommitValue, Group, Member, OffsetsKey, check_position, commit_record};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::names::CONSUMER_OFFSETS;
 use crate::log::{Appended, Log};
@@ -30,69 +27,24 @@ impl Shared {
             None if self.read_only => Arc::default(),
             None => self.offsets_topic()?.logs(),
         };
-        let mut groups = self.groups.0.lock();
+        let mut groups = self.groups.loaded.lock();
         let known = groups.is_some();
         let loaded = groups.get_or_insert_default();
-        if !known || self.read_only {
-            for log in logs.iter().filter(|_| self.read_only) {
+        if self.read_only {
+            for log in logs.iter() {
                 log.refresh()?;
             }
             loaded.follow(&logs);
+        } else if !known {
+            let clock = &self.context.clock;
+            loaded.follow(&logs);
+            loaded.restart(clock.monotonic(), clock.wall_millis());
+            if !loaded.groups.is_empty() {
+                // Sessions and commits may have ended long ago.
+                self.note_group_due(Some(0));
+            }
         }
         act(loaded)
-    }
-
-    /// A member joins; it gets these partitions.
-    pub(crate) fn join_group(
-        &self,
-        group: &str,
-        topics: &[Arc<str>],
-        assignment: &[TopicPartition],
-    ) -> Result<Member> {
-        self.check_writable("joining a group")?;
-        let (member, end) = self.with_groups(|loaded| {
-            let placed = loaded.place(group)?;
-            let state = loaded.groups.entry(placed.clone()).or_default();
-            let id = format!("logreel-{:032x}", self.context.random.next_u128());
-            let member = state.join(group, &id)?;
-            let written = self.write_group(&placed, state, topics, assignment);
-            if written.is_err() {
-                state.leave(&member);
-            }
-            written.map(|appended| (member, (placed.1, appended)))
-        })?;
-        if let Err(error) = self.offsets_log(end.0)?.sync_to(end.1.end()) {
-            // Else nobody could join before the next open.
-            let _ = self.leave_group(group, &member);
-            return Err(error);
-        }
-        Ok(member)
-    }
-
-    /// A member leaves. Its commits stay.
-    pub(crate) fn leave_group(&self, group: &str, member: &Member) -> Result<()> {
-        self.with_groups(|loaded| {
-            let placed = loaded.place(group)?;
-            let state = loaded.groups.entry(placed.clone()).or_default();
-            if state.leave(member) {
-                self.write_group(&placed, state, &[], &[])?;
-            }
-            Ok(())
-        })
-    }
-
-    fn write_group(
-        &self,
-        placed: &Placed,
-        state: &Group,
-        topics: &[Arc<str>],
-        assignment: &[TopicPartition],
-    ) -> Result<Appended> {
-        let now = self.context.clock.wall_millis();
-        let subscription = encode_subscription(topics);
-        let value = state.value(now, &subscription, &encode_assignment(assignment)).encode();
-        let key = OffsetsKey::Group { group: placed.0.clone() }.encode();
-        self.append_offsets(placed.1, &[(key, Some(value))], now)
     }
 
     /// Commits positions: durable on return, and never before the records they point to.
@@ -109,21 +61,16 @@ impl Shared {
         if offsets.is_empty() {
             return Ok(());
         }
-        self.with_groups(|loaded| {
-            let placed = loaded.place(group)?;
-            loaded.groups.get(&placed).map_or(Ok(()), |state| state.check_commit(group, by))
-        })?;
-        for (tp, position) in offsets.iter() {
-            // A commit may point past the end, or to a topic that is gone.
-            if let Ok(log) = self.log(tp) {
-                log.sync_to(position.offset().min(log.end_offset()))?;
-            }
+        let logs: Vec<Arc<Log>> =
+            offsets.iter().map(|(tp, _)| self.log(tp)).collect::<Result<_>>()?;
+        self.check_commit(group, by)?;
+        for ((_, position), log) in offsets.iter().zip(&logs) {
+            // A commit may point past the end.
+            log.sync_to(position.offset().min(log.end_offset()))?;
         }
-        let (partition, appended) = self.with_groups(|loaded| {
-            let placed = loaded.place(group)?;
-            let state = loaded.groups.entry(placed.clone()).or_default();
+        let now = self.context.clock.wall_millis();
+        let ((partition, appended), _) = self.with_group(group, |state, placed| {
             state.check_commit(group, by)?;
-            let now = self.context.clock.wall_millis();
             let values: Vec<(TopicPartition, CommitValue)> = offsets
                 .iter()
                 .map(|(tp, position)| {
@@ -135,7 +82,7 @@ impl Shared {
                 values.iter().map(|(tp, value)| commit_record(group, tp, value)).collect();
             let appended = self.append_offsets(placed.1, &records, now)?;
             for (tp, value) in values {
-                state.apply_commit(&tp, value);
+                state.commits.insert(&tp, value);
             }
             Ok((placed.1, appended))
         })?;
@@ -143,6 +90,17 @@ impl Shared {
         // A commit that could not be synced is seen all the same.
         self.commits_changed().wake_all();
         synced
+    }
+
+    /// Whether a commit would be accepted now.
+    pub(crate) fn check_commit(&self, group: &str, by: Option<&Member>) -> Result<()> {
+        self.with_groups(|loaded| {
+            let placed = loaded.place(group)?;
+            match loaded.groups.get(&placed) {
+                Some(state) => state.check_commit(group, by),
+                None => Group::default().check_commit(group, by),
+            }
+        })
     }
 
     /// What groups committed for a topic goes with it; a new topic of its name begins at its start.
@@ -158,7 +116,7 @@ impl Shared {
             for ((group, partition), state) in &mut loaded.groups {
                 let of_topic = |(tp, _): &(&TopicPartition, _)| tp.topic() == topic;
                 let gone: Vec<TopicPartition> =
-                    state.offsets().filter(of_topic).map(|(tp, _)| tp.clone()).collect();
+                    state.commits.iter().filter(of_topic).map(|(tp, _)| tp.clone()).collect();
                 if gone.is_empty() {
                     continue;
                 }
@@ -169,7 +127,7 @@ impl Shared {
                 let appended = self.append_offsets(*partition, &tombstones, now)?;
                 ends.push((*partition, appended.end()));
                 for tp in gone {
-                    state.replay_commit(tp, None, None);
+                    state.commits.replay(tp, None, None);
                 }
             }
             loaded.check_whole()
@@ -204,14 +162,14 @@ impl Shared {
         self.with_groups(|loaded| {
             let placed = loaded.place(group)?;
             let Some(state) = loaded.groups.get(&placed) else { return Ok(None) };
-            if state.is_pending(tp) {
+            if state.commits.is_pending(tp) {
                 return Err(Error::kafka(
                     ErrorCode::UnstableOffsetCommit,
                     format!("a transaction has a commit of group {group} pending"),
                 )
                 .on(tp));
             }
-            Ok(state.committed(tp).cloned())
+            Ok(state.commits.get(tp).cloned())
         })
     }
 
@@ -222,7 +180,7 @@ impl Shared {
             let state = loaded.groups.get(&placed);
             Ok(state
                 .into_iter()
-                .flat_map(|state| state.offsets())
+                .flat_map(|state| state.commits.iter())
                 .map(|(tp, position)| (tp.clone(), position.clone()))
                 .collect())
         })
@@ -235,7 +193,7 @@ impl Shared {
             let mut names: Vec<String> = loaded
                 .groups
                 .iter()
-                .filter(|(_, group)| group.has_member() || group.offsets().next().is_some())
+                .filter(|(_, group)| !group.is_blank())
                 .map(|((name, _), _)| name.clone())
                 .collect();
             names.dedup();

@@ -113,7 +113,8 @@ impl Shared {
             return None;
         }
         let duties = self.duties().iter().filter_map(|duty| duty.next_due()).min();
-        [duties, self.background.next_sync(), *self.checkpoint_due.lock()]
+        let groups = self.next_group_due();
+        [duties, groups, self.background.next_sync(), *self.checkpoint_due.lock()]
             .into_iter()
             .flatten()
             .min()
@@ -124,6 +125,7 @@ impl Shared {
         for duty in self.duties() {
             contain(|| duty.run_due());
         }
+        self.run_groups();
         let now = self.context.clock.monotonic();
         for tp in self.background.take_due_syncs(now) {
             // A failure stops the partition and is told by its next append.

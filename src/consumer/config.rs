@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::assignors::Assignors;
 use super::reset::OffsetReset;
 use crate::broker::{Broker, is_network_key};
+use crate::coordinator::assignor::Assignor;
 use crate::error::{Error, Result};
 use crate::types::IsolationLevel;
 
@@ -23,6 +25,12 @@ pub(crate) struct ConsumerConfig {
     pub(crate) fetch_max_wait: Duration,
     pub(crate) check_crcs: bool,
     pub(crate) allow_auto_create: bool,
+    pub(crate) client_id: Option<Arc<str>>,
+    pub(crate) instance_id: Option<Arc<str>>,
+    pub(crate) session_timeout: Duration,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) max_poll_interval: Duration,
+    pub(crate) assignors: Assignors,
 }
 
 impl Default for ConsumerConfig {
@@ -40,6 +48,12 @@ impl Default for ConsumerConfig {
             fetch_max_wait: Duration::from_millis(500),
             check_crcs: true,
             allow_auto_create: true,
+            client_id: None,
+            instance_id: None,
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            max_poll_interval: Duration::from_secs(300),
+            assignors: Assignors::default(),
         }
     }
 }
@@ -161,6 +175,53 @@ impl ConsumerBuilder {
         self
     }
 
+    /// Kafka: `client.id`. Default: `consumer-<group>-<number>`. What the ids that the group gives
+    /// its members begin with, and what tools show.
+    pub fn client_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.config.client_id = Some(id.into());
+        self
+    }
+
+    /// Kafka: `group.instance.id`. Default: none. Makes the member static (KIP-345): when it goes
+    /// away its partitions wait for it until `session.timeout.ms` has passed, also across a restart
+    /// of the process, and it gets them back without a rebalance. No two members may use one id at
+    /// a time: the older one is fenced.
+    pub fn group_instance_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.config.instance_id = Some(id.into());
+        self
+    }
+
+    /// Kafka: `session.timeout.ms`. Default: 45 s. How long a static member may be away. Members in
+    /// this process need no heartbeats, so it means nothing to others. From 6 s to 30 min unless
+    /// the broker was opened with other bounds.
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.config.session_timeout = timeout;
+        self
+    }
+
+    /// Kafka: `max.poll.interval.ms`. Default: 5 min. Who has not polled for so long has left the
+    /// group; also how long a rebalance waits for this member.
+    pub fn max_poll_interval(mut self, interval: Duration) -> Self {
+        self.config.max_poll_interval = interval;
+        self
+    }
+
+    /// Kafka: `partition.assignment.strategy`. Default: range, then cooperative-sticky. The first
+    /// call takes the place of the default, each further one adds an assignor that is liked less.
+    /// All members of a group need one in common. Partitions change hands cooperatively only where
+    /// every assignor of a consumer allows it.
+    ///
+    /// ```
+    /// use logreel::consumer::CooperativeStickyAssignor;
+    /// let broker = logreel::Broker::in_memory();
+    /// let settings = broker.consumer().group_id("g").assignor(CooperativeStickyAssignor);
+    /// assert!(settings.build().is_ok());
+    /// ```
+    pub fn assignor(mut self, assignor: impl Assignor + 'static) -> Self {
+        self.config.assignors.add(Arc::new(assignor));
+        self
+    }
+
     /// Sets a key by its Kafka name. An unknown key fails [`build`](Self::build); one that is about
     /// a network is accepted and [ignored](Self::ignored), so that the settings of a real cluster's
     /// consumer load as they are.
@@ -191,9 +252,33 @@ impl ConsumerBuilder {
         if config.max_poll_records == 0 {
             return Err(Error::invalid_config("max.poll.records", "0", "at least 1 is needed"));
         }
+        if config.heartbeat_interval >= config.session_timeout {
+            return Err(Error::invalid_config(
+                "heartbeat.interval.ms",
+                &config.heartbeat_interval.as_millis().to_string(),
+                "it has to be less than session.timeout.ms",
+            ));
+        }
+        if config.max_poll_interval.is_zero() {
+            let reason = "at least 1 is needed";
+            return Err(Error::invalid_config("max.poll.interval.ms", "0", reason));
+        }
+        for (key, id) in
+            [("client.id", &config.client_id), ("group.instance.id", &config.instance_id)]
+        {
+            if let Some(id) = id
+                && (id.is_empty() || id.len() > ID_BYTES_MAX)
+            {
+                let reason = format!("1 to {ID_BYTES_MAX} bytes are needed");
+                return Err(Error::invalid_config(key, id, &reason));
+            }
+        }
         Ok(config)
     }
 }
+
+/// Member ids are made of these; Kafka's limit for `group.instance.id`.
+const ID_BYTES_MAX: usize = 249;
 
 /// Whether a consumer's key means nothing in one process: there are no requests that could time
 /// out, and records are bytes.
@@ -206,7 +291,7 @@ fn is_ignored(key: &str) -> bool {
         "retry.backoff.ms",
         "value.deserializer",
     ];
-    is_network_key(key) || KEYS.contains(&key)
+    (is_network_key(key) && key != "client.id") || KEYS.contains(&key)
 }
 
 impl ConsumerConfig {
@@ -251,6 +336,25 @@ impl ConsumerConfig {
             "fetch.max.wait.ms" => {
                 self.fetch_max_wait = Duration::from_millis(u64::from(number()?));
             }
+            "client.id" => self.client_id = Some(Arc::from(value)).filter(|_| !value.is_empty()),
+            "group.instance.id" => self.instance_id = Some(Arc::from(value)),
+            "session.timeout.ms" => {
+                self.session_timeout = Duration::from_millis(u64::from(number()?));
+            }
+            "heartbeat.interval.ms" => {
+                self.heartbeat_interval = Duration::from_millis(u64::from(number()?));
+            }
+            "max.poll.interval.ms" => {
+                self.max_poll_interval = Duration::from_millis(u64::from(number()?));
+            }
+            "partition.assignment.strategy" => match Assignors::parse(value) {
+                Some(assignors) => self.assignors = assignors,
+                None => return one_of("range, roundrobin, sticky, cooperative-sticky"),
+            },
+            "group.protocol" if value == "classic" => {}
+            "group.protocol" => return one_of("classic"),
+            "exclude.internal.topics" if boolean()? => {}
+            "exclude.internal.topics" => return one_of("true"),
             "check.crcs" => self.check_crcs = boolean()?,
             "allow.auto.create.topics" => self.allow_auto_create = boolean()?,
             _ if is_ignored(key) => {}

@@ -6,12 +6,13 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::config::{ConsumerBuilder, ConsumerConfig};
+use super::membership::is_about_membership;
 use super::records::{RecordRef, Records};
 use super::state::{Hold, State, Wants};
 use super::wakeup::{WakeupHandle, Wakeups};
-use crate::broker::Handle;
+use crate::broker::{GroupSigns, Handle, Seat};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{Log, read_only_error};
+use crate::log::Log;
 use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TopicPartition};
 use crate::wait::Waiter;
 
@@ -24,8 +25,8 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 /// Dropping a consumer leaves its group and commits nothing, so that a panic cannot commit what was
 /// not processed; [`close`](Self::close) commits if auto-commit is on.
 ///
-/// For now a group has at most one member: a second one fails to join with
-/// `GROUP_MAX_SIZE_REACHED`.
+/// Members of one group share the partitions of its topics. A member takes part in its group only
+/// inside its calls, as in Kafka: one that has not polled for `max.poll.interval.ms` has left.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,6 +51,7 @@ pub struct Consumer {
     pub(super) config: ConsumerConfig,
     pub(super) state: Mutex<State>,
     pub(super) wakeups: Arc<Wakeups>,
+    pub(super) client_id: Arc<str>,
 }
 
 impl ConsumerBuilder {
@@ -67,43 +69,13 @@ impl ConsumerBuilder {
 impl Consumer {
     fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
         broker.check_open()?;
-        Ok(Self { broker, config, state: Mutex::default(), wakeups: Arc::default() })
-    }
-
-    /// Subscribes to topics: the group shares out their partitions at the next `poll`. Topics that
-    /// do not exist are made then if both sides allow it, else taken in when they appear.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_GROUP_ID` without a group; `IllegalState` while partitions are assigned by hand;
-    /// `INVALID_TOPIC_EXCEPTION`; `ReadOnly` on a read-only broker.
-    pub fn subscribe<S: AsRef<str>>(&self, topics: impl IntoIterator<Item = S>) -> Result<()> {
-        State::group(&self.config)?;
-        self.broker.check_open()?;
-        if self.broker.read_only {
-            return Err(read_only_error("joining a group"));
-        }
-        let mut names: Vec<Arc<str>> = Vec::new();
-        for topic in topics {
-            crate::log::names::check_topic_name(topic.as_ref())?;
-            names.push(Arc::from(topic.as_ref()));
-        }
-        names.sort();
-        names.dedup();
-        let mut state = self.state.lock();
-        match &state.wants {
-            Wants::Partitions(_) => Err(Error::new(
-                ErrorKind::IllegalState,
-                "partitions are assigned by hand; unsubscribe first",
-            )),
-            Wants::Topics(present) if *present == names => Ok(()),
-            Wants::Nothing | Wants::Topics(_) => {
-                self.auto_commit(&mut state, None)?;
-                state.leave(&self.broker, &self.config)?;
-                state.reset(Wants::Topics(names));
-                Ok(())
-            }
-        }
+        let client_id = match (&config.client_id, &config.group_id) {
+            (Some(client_id), _) => Arc::clone(client_id),
+            (None, Some(group)) => format!("consumer-{group}-{}", broker.next_client()).into(),
+            (None, None) => format!("consumer-{}", broker.next_client()).into(),
+        };
+        let (state, wakeups) = (Mutex::default(), Arc::default());
+        Ok(Self { broker, config, state, wakeups, client_id })
     }
 
     /// Reads exactly these partitions, without the group's part in sharing them out. Commits still
@@ -130,8 +102,8 @@ impl Consumer {
         }
         wanted.sort();
         wanted.dedup();
-        let mut state = self.state.lock();
-        if matches!(state.wants, Wants::Topics(_)) {
+        let mut state = self.enter()?;
+        if matches!(state.wants, Wants::Topics(_) | Wants::Matching(_)) {
             return Err(Error::new(
                 ErrorKind::IllegalState,
                 "the consumer is subscribed to topics; unsubscribe first",
@@ -142,22 +114,6 @@ impl Consumer {
         drop(state);
         self.wakeups.waiting.wake_all();
         Ok(())
-    }
-
-    /// Gives back everything: leaves the group (after an auto-commit, if that is on), or forgets
-    /// the assigned partitions.
-    ///
-    /// # Errors
-    ///
-    /// Those of a commit. The consumer has left all the same.
-    pub fn unsubscribe(&self) -> Result<()> {
-        let mut state = self.state.lock();
-        let committed = self.auto_commit(&mut state, None);
-        let left = state.leave(&self.broker, &self.config);
-        state.reset(Wants::Nothing);
-        drop(state);
-        self.wakeups.waiting.wake_all();
-        committed.and(left)
     }
 
     /// Returns up to `max.poll.records` records, blocking up to `timeout` while there are none (or
@@ -177,12 +133,16 @@ impl Consumer {
 
     /// Polls for up to `max` records until the monotonic `deadline`.
     pub(super) fn poll_until(&self, max: usize, deadline: Option<Duration>) -> Result<Records> {
+        let _polling = Polling::begin(self);
         let mut first = true;
         loop {
             self.broker.check_open()?;
             self.wakeups.check()?;
             let now = self.broker.context.clock.monotonic();
-            let mut state = self.prepare(std::mem::take(&mut first).then_some(now))?;
+            let Some(mut state) = self.enter_until(deadline)? else {
+                return Ok(Records::default());
+            };
+            self.prepare(&mut state, std::mem::take(&mut first).then_some(now))?;
             let hold = state.hold(&self.config, now);
             if hold == Hold::Free {
                 let records = state.fetch(&self.config, max)?;
@@ -196,33 +156,43 @@ impl Consumer {
             }
             let logs: Vec<Arc<Log>> =
                 state.positions.iter().filter_map(|p| p.log.clone()).collect();
+            let signs = state.membership.seat.as_ref().map(|seat| Arc::clone(&seat.signs));
             drop(state);
             // Perhaps what is to be read lies in a batch that lingers past its time.
             self.broker.run_due();
             if deadline.is_some_and(|deadline| now >= deadline) {
                 return Ok(Records::default());
             }
-            self.park(&logs, deadline, hold);
+            self.park(&logs, signs.as_deref(), deadline, hold);
         }
     }
 
-    /// Does what comes before reading: auto-commit, if it is given the time, joining, finding out
-    /// where to read.
-    pub(super) fn prepare(&self, now: Option<Duration>) -> Result<MutexGuard<'_, State>> {
-        let mut state = self.state.lock();
+    /// Does what comes before reading: auto-commit, if it is given the time, what the group asks
+    /// for, finding out where to read.
+    pub(super) fn prepare(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        now: Option<Duration>,
+    ) -> Result<()> {
         if matches!(state.wants, Wants::Nothing) {
             return Err(Error::new(
                 ErrorKind::IllegalState,
                 "the consumer is neither subscribed to topics nor assigned partitions",
             ));
         }
-        if now.is_some() {
-            self.auto_commit(&mut state, now)?;
+        if now.is_some()
+            && let Err(error) = self.auto_commit(state, now)
+            && !is_about_membership(&error)
+        {
+            return Err(error);
         }
-        state.follow_topics(&self.broker, &self.config)?;
-        self.follow_logs(&state)?;
-        state.resolve(&self.broker, &self.config)?;
-        Ok(state)
+        self.attend(state)?;
+        self.follow_logs(state)?;
+        state.resolve(&self.broker, &self.config)
+    }
+
+    fn seat(&self) -> Option<Seat> {
+        self.state.lock().membership.seat.clone()
     }
 
     /// Ends the [`poll`](Self::poll) that runs on another thread, or else the next one, with
@@ -239,16 +209,18 @@ impl Consumer {
 
     /// Commits what auto-commit has to. The state is unlocked meanwhile: a commit may lead a sync,
     /// and the callbacks of producers that follow may call this consumer.
-    fn auto_commit(&self, state: &mut MutexGuard<'_, State>, now: Option<Duration>) -> Result<()> {
+    pub(super) fn auto_commit(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        now: Option<Duration>,
+    ) -> Result<()> {
         let offsets = state.auto_commit_due(&self.broker, &self.config, now);
         if offsets.is_empty() {
             return Ok(());
         }
-        let member = state.member.clone();
+        let member = state.membership.member(self.config.instance_id.as_ref());
         let group = State::group(&self.config)?;
-        MutexGuard::unlocked(state, || {
-            self.broker.commit_offsets(group, member.as_ref(), &offsets)
-        })?;
+        self.aside(state, || self.broker.commit_offsets(group, member.as_ref(), &offsets))?;
         state.note_committed(&offsets);
         Ok(())
     }
@@ -265,8 +237,17 @@ impl Consumer {
 
     /// Waits for more to read, a topic, a wake-up, the end of the broker, the end of what holds
     /// records back, or the deadline.
-    fn park(&self, logs: &[Arc<Log>], deadline: Option<Duration>, hold: Hold) {
+    fn park(
+        &self,
+        logs: &[Arc<Log>],
+        signs: Option<&GroupSigns>,
+        deadline: Option<Duration>,
+        hold: Hold,
+    ) {
         let waiter = Waiter::new();
+        if let Some(signs) = signs {
+            signs.changed.add(&waiter);
+        }
         for log in logs {
             log.readers.add(&waiter);
         }
@@ -280,13 +261,18 @@ impl Consumer {
         let until = [deadline, follow, held].into_iter().flatten().min();
         let nothing_new = {
             let state = self.state.lock();
-            !state.is_ready(&self.config, hold) && state.has_seen_topics(&self.broker)
+            !state.is_ready(&self.config, hold)
+                && state.has_seen_topics(&self.broker)
+                && state.is_settled()
         };
         if nothing_new && !self.wakeups.is_pending() && self.broker.check_open().is_ok() {
             waiter.park(&self.broker.context.clock, until);
         }
         for log in logs {
             log.readers.remove(&waiter);
+        }
+        if let Some(signs) = signs {
+            signs.changed.remove(&waiter);
         }
         self.broker.topics_changed.remove(&waiter);
         self.wakeups.waiting.remove(&waiter);
@@ -297,14 +283,17 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// `INVALID_GROUP_ID` without a group; `UNKNOWN_MEMBER_ID` or `ILLEGAL_GENERATION` when the
-    /// group has moved on; `COORDINATOR_NOT_AVAILABLE`; what stops the offsets topic's storage.
+    /// `INVALID_GROUP_ID` without a group; `REBALANCE_IN_PROGRESS` while the group changes: poll,
+    /// then commit again; `UNKNOWN_MEMBER_ID` when the consumer is not in the group (it has not
+    /// polled, or not in time), `FENCED_INSTANCE_ID` when another has taken its place;
+    /// `UNKNOWN_TOPIC_OR_PARTITION`; `COORDINATOR_NOT_AVAILABLE`; what stops the offsets topic's
+    /// storage. Nothing is committed then.
     pub fn commit(&self) -> Result<()> {
-        let state = self.state.lock();
-        let (offsets, member) = (state.to_commit(), state.member.clone());
-        drop(state);
-        let group = State::group(&self.config)?;
-        self.broker.commit_offsets(group, member.as_ref(), &offsets)
+        let offsets = self.state.lock().to_commit();
+        if offsets.is_empty() {
+            return State::group(&self.config).map(|_| ());
+        }
+        self.commit_offsets(&offsets)
     }
 
     /// Commits these positions: for each partition the offset of the *next* record to read.
@@ -313,8 +302,8 @@ impl Consumer {
     ///
     /// As [`commit`](Self::commit); `OFFSET_METADATA_TOO_LARGE` over 4096 bytes; a negative offset.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
-        let member = self.state.lock().member.clone();
         let group = State::group(&self.config)?;
+        let member = self.committing_member(group)?;
         self.broker.commit_offsets(group, member.as_ref(), offsets)
     }
 
@@ -365,24 +354,6 @@ impl Consumer {
         self.state.lock().positions.iter().map(|position| position.tp.clone()).collect()
     }
 
-    /// The topics subscribed to.
-    #[must_use]
-    pub fn subscription(&self) -> Vec<Arc<str>> {
-        match &self.state.lock().wants {
-            Wants::Topics(topics) => topics.clone(),
-            Wants::Nothing | Wants::Partitions(_) => Vec::new(),
-        }
-    }
-
-    /// Commits if auto-commit is on, and leaves the group.
-    ///
-    /// # Errors
-    ///
-    /// Those of a commit. The consumer has left all the same.
-    pub fn close(self) -> Result<()> {
-        self.unsubscribe()
-    }
-
     /// Whether only committed records are returned.
     #[must_use]
     pub fn isolation_level(&self) -> IsolationLevel {
@@ -392,8 +363,34 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        // Nobody is left to hear of errors; a closed broker has let the member go already.
-        let _ = self.state.lock().leave(&self.broker, &self.config);
+        let state = self.state.get_mut();
+        if let (Some(seat), Some(group)) = (&state.membership.seat, &self.config.group_id) {
+            // Nobody is left to hear of errors; a closed broker has let the member go already.
+            let stays = self.config.instance_id.is_some();
+            let _ = self.broker.leave_group(group, &seat.member_id, stays);
+        }
+    }
+}
+
+/// A poll that goes on: while it does its member need not poll again.
+pub(super) struct Polling<'a> {
+    consumer: &'a Consumer,
+}
+
+impl<'a> Polling<'a> {
+    pub(super) fn begin(consumer: &'a Consumer) -> Self {
+        if let Some(seat) = consumer.seat() {
+            consumer.broker.poll_begins(&seat);
+        }
+        Self { consumer }
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        if let Some(seat) = self.consumer.seat() {
+            self.consumer.broker.poll_ends(&seat);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::time::Duration;
 
-use super::handle::Consumer;
+use super::handle::{Consumer, Polling};
 use super::records::{Record, Records};
 use crate::error::Result;
 
@@ -63,7 +63,10 @@ impl Consumer {
         // Batches that linger past their time belong to what there is.
         self.broker.run_due();
         let now = self.broker.context.clock.monotonic();
-        self.prepare(Some(now))?.read_to_end(&self.config)
+        let _polling = Polling::begin(self);
+        let mut state = self.enter()?;
+        self.prepare(&mut state, Some(now))?;
+        state.read_to_end(&self.config)
     }
 }
 

@@ -29,11 +29,17 @@
 
 mod reset;
 
+mod assignors;
+
 mod config;
 
 mod records;
 
 mod position;
+
+mod listener;
+
+mod membership;
 
 mod state;
 
@@ -41,10 +47,17 @@ mod wakeup;
 
 mod handle;
 
+mod leader;
+
+mod attend;
+
+mod group;
+
 mod places;
 
 mod iter;
 
+pub use crate::coordinator::GroupMetadata;
 pub use crate::coordinator::assignor::{
     Assignment, Assignor, CooperativeStickyAssignor, RangeAssignor, RebalanceProtocol,
     RoundRobinAssignor, StickyAssignor, Subscription,
@@ -52,6 +65,7 @@ pub use crate::coordinator::assignor::{
 pub use config::ConsumerBuilder;
 pub use handle::Consumer;
 pub use iter::Iter;
+pub use listener::{ListenerResult, RebalanceContext, RebalanceListener};
 pub use records::{Record, RecordRef, Records, RecordsIter};
 pub use reset::OffsetReset;
 pub use wakeup::WakeupHandle;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::handle::Consumer;
 use super::position::Position;
-use super::state::State;
+use super::state::{State, Wants};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::Log;
 use crate::types::{OffsetAndTimestamp, OffsetSpec, TopicPartition};
@@ -26,7 +28,7 @@ impl Consumer {
     /// position has to be found out.
     pub fn position(&self, tp: &TopicPartition) -> Result<i64> {
         let mut state = self.state.lock();
-        state.follow_topics(&self.broker, &self.config)?;
+        self.see_topics(&mut state)?;
         if state.position_mut(tp)?.offset.is_none() {
             state.resolve(&self.broker, &self.config)?;
         }
@@ -99,7 +101,7 @@ impl Consumer {
 
     fn seek_each(&self, targets: Option<Vec<TopicPartition>>, spec: OffsetSpec) -> Result<()> {
         let mut state = self.state.lock();
-        state.follow_topics(&self.broker, &self.config)?;
+        self.see_topics(&mut state)?;
         let targets =
             targets.unwrap_or_else(|| state.positions.iter().map(|p| p.tp.clone()).collect());
         let find = |tp| self.find(state.position_mut(tp)?, spec);
@@ -187,6 +189,14 @@ impl Consumer {
     pub fn paused(&self) -> Vec<TopicPartition> {
         let state = self.state.lock();
         state.positions.iter().filter(|p| p.paused).map(|p| p.tp.clone()).collect()
+    }
+
+    /// Takes in topics that came or went. Those of a group wait for the next poll.
+    fn see_topics(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+        if matches!(state.wants, Wants::Partitions(_)) {
+            self.follow_topics(state)?;
+        }
+        Ok(())
     }
 
     fn log(&self, tp: &TopicPartition) -> Result<Arc<Log>> {
@@ -281,7 +291,7 @@ impl Consumer {
     pub fn lag(&self) -> Result<BTreeMap<TopicPartition, Option<u64>>> {
         let group = State::group(&self.config)?;
         let mut state = self.state.lock();
-        state.follow_topics(&self.broker, &self.config)?;
+        self.see_topics(&mut state)?;
         let assigned: Vec<_> =
             state.positions.iter().map(|p| (p.tp.clone(), p.log.clone())).collect();
         drop(state);

@@ -1,26 +1,32 @@
 //! What a consumer does inside a poll: its duties to the group, its positions, its reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::config::ConsumerConfig;
+use super::membership::{Membership, Phase};
 use super::position::{Limits, Position};
 use super::records::Records;
 use super::reset::OffsetReset;
 use crate::broker::Handle;
-use crate::coordinator::Member;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::types::{OffsetAndMetadata, OffsetSpec, Offsets, TopicPartition};
 
+/// Which topics a consumer wants, by name.
+pub(crate) type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
 /// What the consumer asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) enum Wants {
     #[default]
     Nothing,
     /// Its group's share of these topics.
     Topics(Vec<Arc<str>>),
+    /// Its group's share of the topics whose names the predicate takes.
+    Matching(Predicate),
     /// Exactly these partitions.
     Partitions(Vec<TopicPartition>),
 }
@@ -40,7 +46,11 @@ pub(crate) enum Hold {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) wants: Wants,
-    pub(crate) member: Option<Member>,
+    /// The topics that the subscription means at present.
+    pub(crate) topics: Vec<Arc<str>>,
+    pub(crate) membership: Membership,
+    /// The thread that does something for the group with the state unlocked.
+    pub(crate) busy: Option<ThreadId>,
     pub(crate) positions: Vec<Position>,
     /// The next poll begins with this one, so that every partition gets its turn.
     turn: usize,
@@ -49,7 +59,7 @@ pub(crate) struct State {
     /// What is read ahead has been held back long enough.
     answered: bool,
     /// The broker's topics when they were last looked at.
-    seen_topics: Option<u64>,
+    pub(crate) seen_topics: Option<u64>,
     next_auto_commit: Option<Duration>,
     /// What was committed last, so that an idle consumer commits nothing.
     committed: BTreeMap<TopicPartition, i64>,
@@ -67,45 +77,23 @@ impl State {
         }
     }
 
-    /// Joins the group or takes in new topics and partitions, as far as there is anything to do.
-    pub(crate) fn follow_topics(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
-        if broker.read_only {
-            broker.refresh_topics()?;
-        }
-        let version = broker.topics_version.load(Ordering::Acquire);
-        let settled = self.seen_topics == Some(version);
-        if settled {
-            return Ok(());
-        }
-        match self.wants.clone() {
-            Wants::Nothing => {}
-            Wants::Partitions(_) => self.follow_assigned(broker, config)?,
-            Wants::Topics(topics) => self.follow_subscribed(broker, config, &topics)?,
-        }
-        // Making a topic raises the version: take the one from before, and look once more.
-        self.seen_topics = Some(version);
-        Ok(())
-    }
-
     /// Whether no topic came or went since the last look.
     pub(crate) fn has_seen_topics(&self, broker: &Handle) -> bool {
         self.seen_topics == Some(broker.topics_version.load(Ordering::Acquire))
     }
 
-    fn may_create(broker: &Handle, config: &ConsumerConfig) -> bool {
-        config.allow_auto_create && broker.config.auto_create_topics && !broker.read_only
+    /// Whether the group wants nothing of the consumer, as far as is known.
+    pub(crate) fn is_settled(&self) -> bool {
+        match self.wants {
+            Wants::Nothing | Wants::Partitions(_) => true,
+            Wants::Topics(_) | Wants::Matching(_) => self.membership.is_settled(),
+        }
     }
 
-    /// Gives assigned partitions their logs, once these exist.
-    fn follow_assigned(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
+    /// Gives positions their logs, once these exist.
+    pub(crate) fn follow_logs(&mut self, broker: &Handle) {
         for position in &mut self.positions {
-            let topic = match broker.topic(position.tp.topic()) {
-                None if Self::may_create(broker, config) => {
-                    Some(broker.topic_or_create(position.tp.topic())?)
-                }
-                found => found,
-            };
-            let log = topic.and_then(|topic| topic.log(position.tp.partition()).ok());
+            let log = broker.log(&position.tp).ok();
             let same = match (&position.log, &log) {
                 (Some(old), Some(new)) => Arc::ptr_eq(old, new),
                 (None, None) => true,
@@ -118,58 +106,14 @@ impl State {
                 position.log = log;
             }
         }
-        Ok(())
     }
 
-    /// Joins the group with all partitions of the topics that exist, or joins again when there are
-    /// more of them.
-    fn follow_subscribed(
-        &mut self,
-        broker: &Handle,
-        config: &ConsumerConfig,
-        topics: &[Arc<str>],
-    ) -> Result<()> {
-        let group = Self::group(config)?;
-        let mut assignment = Vec::new();
-        for name in topics {
-            let topic = match broker.topic(name) {
-                None if Self::may_create(broker, config) => Some(broker.topic_or_create(name)?),
-                found => found,
-            };
-            for log in topic.iter().flat_map(|topic| topic.logs().to_vec()) {
-                assignment.push((log.tp.clone(), log));
-            }
-        }
-        let same = self.member.is_some()
-            && self.positions.len() == assignment.len()
-            && self.positions.iter().zip(&assignment).all(|(position, (tp, log))| {
-                position.tp == *tp && position.log.as_ref().is_some_and(|old| Arc::ptr_eq(old, log))
-            });
-        if same || (assignment.is_empty() && self.member.is_none()) {
-            return Ok(());
-        }
-        self.leave(broker, config)?;
-        let partitions: Vec<TopicPartition> = assignment.iter().map(|(tp, _)| tp.clone()).collect();
-        self.member = Some(broker.join_group(group, topics, &partitions)?);
-        let mut old = std::mem::take(&mut self.positions);
-        for (tp, log) in assignment {
-            let kept = old.iter().position(|position| {
-                position.tp == tp && position.log.as_ref().is_some_and(|l| Arc::ptr_eq(l, &log))
-            });
-            self.positions.push(match kept {
-                Some(index) => old.swap_remove(index),
-                None => Position::new(tp, Some(log)),
-            });
-        }
-        Ok(())
-    }
-
-    /// Leaves the group, if the consumer is in it.
-    pub(crate) fn leave(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
-        match self.member.take() {
-            Some(member) => broker.leave_group(Self::group(config)?, &member),
-            None => Ok(()),
-        }
+    /// Forgets partitions that are not this consumer's any more.
+    pub(crate) fn remove_positions(&mut self, gone: &[TopicPartition]) {
+        let gone: BTreeSet<&TopicPartition> = gone.iter().collect();
+        self.positions.retain(|position| !gone.contains(&position.tp));
+        self.committed.retain(|tp, _| !gone.contains(tp));
+        self.turn = 0;
     }
 
     /// Forgets what was asked for before, but for the positions in partitions that stay assigned.
@@ -185,6 +129,7 @@ impl State {
             }
         }
         self.wants = wants;
+        self.topics.clear();
         self.seen_topics = None;
         self.turn = 0;
         (self.held_since, self.answered) = (None, false);
@@ -360,7 +305,7 @@ impl State {
 
     /// The positions, as a commit takes them.
     pub(crate) fn to_commit(&self) -> Offsets {
-        let positions = self.positions.iter();
+        let positions = self.positions.iter().filter(|position| position.log.is_some());
         positions.filter_map(|p| Some((p.tp.clone(), p.to_commit()?))).collect()
     }
 
@@ -374,6 +319,10 @@ impl State {
     ) -> Offsets {
         let has_group = config.group_id.as_deref().is_some_and(|group| !group.is_empty());
         if !config.auto_commit || !has_group || broker.read_only {
+            return Offsets::new();
+        }
+        if self.membership.phase == Phase::Joining {
+            // Not while the group changes; what moves was committed before.
             return Offsets::new();
         }
         if let Some(now) = now {

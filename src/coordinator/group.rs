@@ -1,121 +1,302 @@
-//! One group: its generation, its member, its committed offsets.
+//! A group of Kafka's classic protocol as a state machine (`ClassicGroup`, `GroupMetadataManager`):
+//! it is told what happens and when, and says where each member stands.
 //!
-//! For now a group has at most one member at a time; what it writes and what it refuses is what a
-//! classic Kafka group with one member would.
+//! ```text
+//! Empty -> PreparingRebalance -> CompletingRebalance -> Stable
+//!             (all join)          (the leader decides)
+//! ```
+//!
+//! Whatever changes the members goes back to `PreparingRebalance`. Members live in this process, so
+//! there are no heartbeats: one is there until it says that it goes. Only static members can be
+//! away, until their session ends; no rebalance waits for those.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::offsets::{CommitValue, GroupMember, GroupValue, OffsetsKey};
+use super::assignor::Assignment;
+use super::commits::Commits;
+use super::member::{
+    Entry, JoinRequest, Lead, Member, Presence, Protocols, Standing, check_instance, unknown_member,
+};
 use crate::error::{Error, ErrorCode, Result};
-use crate::types::{OffsetAndMetadata, TopicPartition};
 
-/// Kafka's `offset.metadata.max.bytes`.
-const METADATA_BYTES_MAX: usize = 4096;
+/// How far a rebalance has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Empty,
+    PreparingRebalance {
+        /// When those that have not joined are given up; `None` while nobody is there to wait.
+        until: Option<Duration>,
+        /// A group that was empty waits for others to come, too.
+        gathering: Option<Gathering>,
+    },
+    CompletingRebalance,
+    Stable,
+}
 
-/// Who a commit comes from: the member and the generation it knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
-    pub(crate) id: String,
-    pub(crate) generation: i32,
+/// How long a group that was empty waits for more members (KIP-134).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gathering {
+    until: Duration,
+    /// How much longer it waits when somebody has come meanwhile.
+    step: Duration,
+    /// How much longer it may wait in all.
+    left: Duration,
+    has_newcomer: bool,
+}
+
+/// What the broker allows groups.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupLimits {
+    /// Kafka's `group.max.size`.
+    pub(crate) max_size: usize,
+    /// Kafka's `group.initial.rebalance.delay.ms`.
+    pub(crate) initial_delay: Duration,
 }
 
 /// The state of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
-    generation: i32,
-    member: Option<String>,
-    offsets: BTreeMap<TopicPartition, CommitValue>,
-    /// Commits of transactions that are still open, by producer id.
-    pending: BTreeMap<i64, Vec<(TopicPartition, CommitValue)>>,
+    pub(super) phase: Phase,
+    pub(super) generation: i32,
+    /// Kafka's protocol type; `None` while the group only has commits.
+    pub(super) protocol_type: Option<String>,
+    /// The assignor that the members agreed on.
+    pub(super) protocol: Option<Arc<str>>,
+    pub(super) leader: Option<Arc<str>>,
+    pub(super) members: BTreeMap<Arc<str>, Entry>,
+    /// When it came into its state, in milliseconds since 1970.
+    pub(super) since: Option<i64>,
+    pub(crate) commits: Commits,
+    /// When members that have not asked for their assignment are given up.
+    sync_until: Option<Duration>,
+    /// Goes up whenever a member may stand elsewhere than before.
+    moves: u64,
+    /// It has changed in what is stored of it.
+    unstored: bool,
+    places: u64,
 }
 
 impl Group {
-    /// Takes in a record of the log. Returns whether the group still exists.
-    pub(crate) fn replay_commit(
+    /// How often members' standings have changed.
+    pub(crate) fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// Members may stand elsewhere than before.
+    pub(super) fn moved(&mut self) {
+        self.moves += 1;
+    }
+
+    /// Whether it has to be stored since this was asked last; it is, as it came to be `now`, in
+    /// milliseconds since 1970.
+    pub(crate) fn take_unstored(&mut self, now: i64) -> bool {
+        let unstored = std::mem::take(&mut self.unstored);
+        if unstored {
+            self.since = Some(now);
+        }
+        unstored
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// Whether there is nothing to keep: no member, no commit, and no protocol was ever spoken.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.members.is_empty() && self.commits.is_empty() && self.protocol_type.is_none()
+    }
+
+    /// Whether a member wants this topic.
+    pub(crate) fn is_subscribed_to(&self, topic: &str) -> bool {
+        self.members.values().any(|m| m.topics().iter().any(|wanted| &**wanted == topic))
+    }
+
+    /// Takes in a member, or what a member newly wants. Answers its id: the one it had, or the one
+    /// it now gets.
+    pub(crate) fn join(
         &mut self,
-        tp: TopicPartition,
-        value: Option<CommitValue>,
-        transaction: Option<i64>,
-    ) {
-        match (value, transaction) {
-            (Some(value), Some(producer)) => {
-                self.pending.entry(producer).or_default().push((tp, value));
+        group: &str,
+        request: JoinRequest,
+        limits: &GroupLimits,
+        now: Duration,
+        new_id: impl FnOnce() -> Arc<str>,
+    ) -> Result<Arc<str>> {
+        let instance = request.instance_id.as_deref();
+        let namesake = instance.and_then(|instance| self.static_member(instance));
+        match &request.member_id {
+            Some(id) => {
+                if let (Some(instance), Some(present)) = (instance, &namesake) {
+                    check_instance(instance, present, id)?;
+                }
+                if !self.members.contains_key(id) {
+                    return Err(unknown_member(group, id));
+                }
             }
-            (Some(value), None) => {
-                self.offsets.insert(tp, value);
+            None if namesake.is_none() && self.members.len() >= limits.max_size => {
+                return Err(Error::kafka(
+                    ErrorCode::GroupMaxSizeReached,
+                    format!("group {group} has {} members, its limit", self.members.len()),
+                ));
             }
-            (None, _) => {
-                self.offsets.remove(&tp);
+            None => {}
+        }
+        self.check_protocols(group, &request)?;
+        let (known, id) = match (&request.member_id, namesake) {
+            (Some(id), _) => (true, Arc::clone(id)),
+            (None, Some(old)) => return Ok(self.replace(&old, &request, now, new_id())),
+            (None, None) => (false, new_id()),
+        };
+        let changed = self.members.get(&id).is_none_or(|m| m.protocols != request.protocols);
+        let leads = self.leader.as_ref() == Some(&id);
+        self.enter(&id, &request);
+        match &mut self.phase {
+            Phase::Empty => self.gather(limits, now),
+            Phase::PreparingRebalance { gathering, .. } => {
+                if let Some(gathering) = gathering {
+                    gathering.has_newcomer |= !known;
+                }
             }
+            Phase::CompletingRebalance if changed => self.rebalance(now),
+            Phase::Stable if changed || leads => self.rebalance(now),
+            Phase::CompletingRebalance | Phase::Stable => return Ok(id),
+        }
+        self.set_joined(&id);
+        self.complete_join(now, false);
+        Ok(id)
+    }
+
+    /// A static member comes back, or another takes its place: it goes on under a new id, without a
+    /// rebalance if nothing else has changed.
+    fn replace(
+        &mut self,
+        old: &Arc<str>,
+        request: &JoinRequest,
+        now: Duration,
+        id: Arc<str>,
+    ) -> Arc<str> {
+        let Some(mut entry) = self.members.remove(old) else { return id };
+        let wanted = |protocols: &Protocols| wanted_topics(protocols, self.protocol.as_ref()?);
+        let same = wanted(&entry.protocols) == wanted(&request.protocols);
+        entry.presence = Presence::Present { joined: true, synced: true };
+        self.members.insert(Arc::clone(&id), entry);
+        if self.leader.as_ref() == Some(old) {
+            self.leader = Some(Arc::clone(&id));
+        }
+        self.moves += 1;
+        self.enter(&id, request);
+        match self.phase {
+            Phase::Stable if same && self.select_protocol() == self.protocol => {
+                self.unstored = true;
+                return id;
+            }
+            Phase::PreparingRebalance { .. } | Phase::Empty => {}
+            Phase::Stable | Phase::CompletingRebalance => self.rebalance(now),
+        }
+        self.set_joined(&id);
+        self.complete_join(now, false);
+        id
+    }
+
+    /// Puts a member into the list, or what it newly says.
+    fn enter(&mut self, id: &Arc<str>, request: &JoinRequest) {
+        self.protocol_type = Some("consumer".to_owned());
+        let place = self.places;
+        let entry = self.members.entry(Arc::clone(id)).or_insert_with(|| {
+            self.places += 1;
+            Entry {
+                instance_id: request.instance_id.clone(),
+                client_id: Arc::clone(&request.client_id),
+                rebalance_timeout: request.rebalance_timeout,
+                session_timeout: request.session_timeout,
+                protocols: Vec::new(),
+                assignment: Vec::new(),
+                presence: Presence::Present { joined: false, synced: true },
+                place,
+            }
+        });
+        entry.client_id = Arc::clone(&request.client_id);
+        entry.rebalance_timeout = request.rebalance_timeout;
+        entry.session_timeout = request.session_timeout;
+        entry.protocols.clone_from(&request.protocols);
+    }
+
+    fn set_joined(&mut self, id: &str) {
+        if let Some(entry) = self.members.get_mut(id) {
+            entry.presence = Presence::Present { joined: true, synced: false };
         }
     }
 
-    /// Takes in what the log says of the group itself. Members of an earlier process are gone; the
-    /// generation goes on.
-    pub(crate) fn replay_group(&mut self, value: &GroupValue) {
-        self.generation = value.generation;
+    fn longest_rebalance(&self) -> Duration {
+        let longest = self.members.values().map(|entry| entry.rebalance_timeout).max();
+        longest.unwrap_or_default()
     }
 
-    /// A transaction ended: its commits count, or are dropped.
-    pub(crate) fn end_transaction(&mut self, producer: i64, commit: bool) {
-        let pending = self.pending.remove(&producer).unwrap_or_default();
-        if commit {
-            self.offsets.extend(pending);
+    /// The first member of a group that was empty: others get time to come, too.
+    fn gather(&mut self, limits: &GroupLimits, now: Duration) {
+        let longest = self.longest_rebalance();
+        let first = limits.initial_delay.min(longest);
+        let gathering = Gathering {
+            until: now.saturating_add(first),
+            step: first,
+            left: longest.saturating_sub(first),
+            has_newcomer: false,
+        };
+        let until = Some(now.saturating_add(longest));
+        let gathering = Some(gathering).filter(|_| !first.is_zero());
+        self.phase = Phase::PreparingRebalance { until, gathering };
+        self.moves += 1;
+    }
+
+    /// Asks everybody to join again.
+    fn rebalance(&mut self, now: Duration) {
+        for entry in self.members.values_mut() {
+            if entry.is_present() {
+                entry.presence = Presence::Present { joined: false, synced: false };
+            }
         }
+        let until = Some(now.saturating_add(self.longest_rebalance()));
+        self.phase = Phase::PreparingRebalance { until, gathering: None };
+        self.sync_until = None;
+        self.moves += 1;
     }
 
-    /// Whether a transaction has a commit pending for this partition.
-    pub(crate) fn is_pending(&self, tp: &TopicPartition) -> bool {
-        self.pending.values().flatten().any(|(pending, _)| pending == tp)
-    }
-
-    pub(crate) fn committed(&self, tp: &TopicPartition) -> Option<&OffsetAndMetadata> {
-        self.offsets.get(tp).map(|value| &value.position)
-    }
-
-    pub(crate) fn offsets(&self) -> impl Iterator<Item = (&TopicPartition, &OffsetAndMetadata)> {
-        self.offsets.iter().map(|(tp, value)| (tp, &value.position))
-    }
-
-    /// The time of the newest commit.
-    pub(crate) fn newest_commit(&self) -> Option<i64> {
-        self.offsets.values().map(|value| value.timestamp).max()
-    }
-
-    /// Whether there is anything to tell of the group. One that was joined once stays.
-    pub(crate) fn exists(&self) -> bool {
-        let committed = !self.offsets.is_empty() || !self.pending.is_empty();
-        committed || self.member.is_some() || self.generation > 0
-    }
-
-    pub(crate) fn has_member(&self) -> bool {
-        self.member.is_some()
-    }
-
-    /// The only member joins: a new generation begins.
-    pub(crate) fn join(&mut self, group: &str, member_id: &str) -> Result<Member> {
-        if self.member.is_some() {
-            return Err(Error::kafka(
-                ErrorCode::GroupMaxSizeReached,
-                format!(
-                    "group {group} has a member already; groups of several members are not \
-                     supported yet"
-                ),
-            ));
+    /// Begins a new generation if everybody has joined. With `anyhow` those that have not are given
+    /// up.
+    fn complete_join(&mut self, now: Duration, anyhow: bool) {
+        let Phase::PreparingRebalance { gathering, .. } = self.phase else { return };
+        if self.members.is_empty() {
+            return self.become_empty();
+        }
+        if gathering.is_some() && !anyhow {
+            return;
+        }
+        let all = self.members.values().all(Entry::has_joined);
+        let somebody = self.members.values().any(Entry::is_present);
+        if !all || !somebody {
+            return;
         }
         self.next_generation();
-        self.member = Some(member_id.to_owned());
-        Ok(Member { id: member_id.to_owned(), generation: self.generation })
+        self.phase = Phase::CompletingRebalance;
+        self.protocol = self.select_protocol();
+        self.sync_until = Some(now.saturating_add(self.longest_rebalance()));
+        let leads = |id: &Arc<str>| self.members.get(id).is_some_and(Entry::is_present);
+        if !self.leader.as_ref().is_some_and(leads) {
+            let present = self.members.iter().filter(|(_, entry)| entry.is_present());
+            let first = present.min_by_key(|(_, entry)| entry.place);
+            self.leader = first.map(|(id, _)| Arc::clone(id));
+        }
+        self.moves += 1;
     }
 
-    /// The member leaves; answers whether it was there. The empty group is a generation of its own.
-    pub(crate) fn leave(&mut self, member: &Member) -> bool {
-        let was = self.member.as_deref() == Some(member.id.as_str());
-        if was {
-            self.member = None;
-            self.next_generation();
-        }
-        was
+    fn become_empty(&mut self) {
+        self.next_generation();
+        self.phase = Phase::Empty;
+        (self.protocol, self.leader, self.sync_until) = (None, None, None);
+        self.moves += 1;
+        self.unstored = true;
     }
 
     /// A stored generation may be anything.
@@ -123,158 +304,197 @@ impl Group {
         self.generation = self.generation.checked_add(1).unwrap_or(0).max(0);
     }
 
-    /// Checks a commit by Kafka's rules (`ClassicGroup.validateOffsetCommit`).
-    pub(crate) fn check_commit(&self, group: &str, by: Option<&Member>) -> Result<()> {
-        match (&self.member, by) {
-            (None, None) => Ok(()),
-            (Some(present), Some(by)) if *present == by.id => {
-                if by.generation == self.generation {
-                    return Ok(());
-                }
-                Err(Error::kafka(
-                    ErrorCode::IllegalGeneration,
-                    format!(
-                        "group {group} is in generation {}, the commit comes from {}",
-                        self.generation, by.generation
-                    ),
-                ))
-            }
-            (Some(_), None) => Err(Error::kafka(
-                ErrorCode::UnknownMemberId,
-                format!("group {group} has members; only they may commit"),
-            )),
-            (_, Some(by)) => Err(Error::kafka(
-                ErrorCode::UnknownMemberId,
-                format!("group {group} has no member {}", by.id),
-            )),
+    /// Where a member stands; it counts as having asked for its assignment (Kafka's `SyncGroup`).
+    pub(crate) fn standing(&mut self, group: &str, member: &Member) -> Result<Standing> {
+        self.check_member(group, member)?;
+        let leads = self.leader.as_ref() == Some(&member.id);
+        let Some(entry) = self.members.get_mut(&member.id) else {
+            return Err(unknown_member(group, &member.id));
+        };
+        let protocol = match (&self.phase, &self.protocol) {
+            (Phase::CompletingRebalance | Phase::Stable, Some(protocol)) => Arc::clone(protocol),
+            _ if entry.has_joined() => return Ok(Standing::Joining),
+            _ => return Ok(Standing::MustRejoin),
+        };
+        entry.presence = Presence::Present { joined: true, synced: true };
+        let assignment = entry.assignment.clone();
+        self.note_synced();
+        Ok(match self.phase {
+            Phase::Stable => Standing::Stable {
+                generation: self.generation,
+                protocol,
+                assignment,
+                watched: leads.then(|| self.topics()),
+            },
+            _ if leads => Standing::Leads(self.lead(protocol)),
+            _ => Standing::Syncing,
+        })
+    }
+
+    /// Nobody is waited for any more once all have their assignment.
+    fn note_synced(&mut self) {
+        if self.phase == Phase::Stable && self.members.values().all(Entry::has_synced) {
+            self.sync_until = None;
         }
     }
 
-    pub(crate) fn apply_commit(&mut self, tp: &TopicPartition, value: CommitValue) {
-        self.offsets.insert(tp.clone(), value);
-    }
-
-    /// The record that says what the group is now.
-    pub(crate) fn value(&self, now: i64, subscription: &[u8], assignment: &[u8]) -> GroupValue {
-        let members = self.member.iter().map(|id| GroupMember {
-            member_id: id.clone(),
-            instance_id: None,
-            client_id: "logreel".to_owned(),
-            client_host: "/127.0.0.1".to_owned(),
-            rebalance_timeout_ms: 300_000,
-            session_timeout_ms: 45_000,
-            subscription: subscription.to_vec(),
-            assignment: assignment.to_vec(),
+    fn lead(&self, protocol: Arc<str>) -> Lead {
+        let members = self.members.iter().map(|(id, entry)| {
+            let metadata = entry.metadata(&protocol).cloned().unwrap_or_default();
+            (Arc::clone(id), entry.instance_id.clone(), metadata)
         });
-        GroupValue {
-            protocol_type: "consumer".to_owned(),
-            generation: self.generation,
-            protocol: self.member.as_ref().map(|_| "range".to_owned()),
-            leader: self.member.clone(),
-            state_timestamp: Some(now),
-            members: members.collect(),
+        Lead { generation: self.generation, members: members.collect(), protocol }
+    }
+
+    /// The topics that members want.
+    fn topics(&self) -> Vec<Arc<str>> {
+        let mut topics: Vec<Arc<str>> =
+            self.members.values().flat_map(|entry| entry.topics().iter().cloned()).collect();
+        topics.sort();
+        topics.dedup();
+        topics
+    }
+
+    /// The leader has decided. Answers `false` when that comes too late: another rebalance began.
+    pub(crate) fn assign(&mut self, by: &Member, generation: i32, mut to: Assignment) -> bool {
+        let is_due = self.phase == Phase::CompletingRebalance
+            && self.generation == generation
+            && self.leader.as_ref() == Some(&by.id);
+        if !is_due {
+            return false;
+        }
+        for (id, entry) in &mut self.members {
+            entry.assignment = to.remove(&**id).unwrap_or_default();
+            if !entry.is_present() {
+                // Nobody is there to tell what it has: it has what it gets.
+                for (_, metadata) in &mut entry.protocols {
+                    metadata.owned.clone_from(&entry.assignment);
+                    metadata.generation = Some(generation);
+                }
+            }
+        }
+        self.phase = Phase::Stable;
+        self.note_synced();
+        self.moves += 1;
+        self.unstored = true;
+        true
+    }
+
+    /// What was assigned could not be stored: the leader has to decide again.
+    pub(crate) fn take_back_assignment(&mut self) {
+        if self.phase == Phase::Stable {
+            self.phase = Phase::CompletingRebalance;
+            self.moves += 1;
         }
     }
+
+    /// A member goes for good. Answers whether it was there.
+    pub(crate) fn leave(&mut self, id: &str, now: Duration) -> bool {
+        if self.members.remove(id).is_none() {
+            return false;
+        }
+        if self.leader.as_deref() == Some(id) {
+            self.leader = None;
+        }
+        self.moves += 1;
+        if matches!(self.phase, Phase::CompletingRebalance | Phase::Stable) {
+            self.rebalance(now);
+        }
+        self.complete_join(now, false);
+        true
+    }
+
+    /// A member's consumer went away, or has not polled in time. A dynamic one has left; a static
+    /// one may come back until its session ends.
+    pub(crate) fn lose(&mut self, id: &str, now: Duration) -> bool {
+        let Some(entry) = self.members.get_mut(id).filter(|entry| entry.is_present()) else {
+            return false;
+        };
+        if entry.instance_id.is_none() {
+            return self.leave(id, now);
+        }
+        entry.presence =
+            Presence::Absent { until: Some(now.saturating_add(entry.session_timeout)) };
+        for (_, metadata) in &mut entry.protocols {
+            metadata.owned.clone_from(&entry.assignment);
+        }
+        self.moves += 1;
+        if self.phase == Phase::CompletingRebalance && self.leader.as_deref() == Some(id) {
+            self.rebalance(now);
+        }
+        self.complete_join(now, false);
+        true
+    }
+
+    /// When something happens next if nobody does anything.
+    pub(crate) fn next_due(&self) -> Option<Duration> {
+        let sessions = self.members.values().filter_map(Entry::session_end);
+        let join = match self.phase {
+            Phase::PreparingRebalance { gathering: Some(gathering), .. } => Some(gathering.until),
+            // Nobody to wait for: only a join ends it.
+            Phase::PreparingRebalance { until, .. } => {
+                until.filter(|_| !self.members.values().all(Entry::has_joined))
+            }
+            Phase::Empty | Phase::CompletingRebalance | Phase::Stable => None,
+        };
+        sessions.chain(join).chain(self.sync_until).min()
+    }
+
+    /// Does what is due: ends sessions, gives up those that a rebalance has waited for.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        for id in self.ids(|entry| entry.session_end().is_some_and(|end| end <= now)) {
+            self.leave(&id, now);
+        }
+        match self.phase {
+            Phase::PreparingRebalance { gathering: Some(gathering), .. }
+                if gathering.until <= now =>
+            {
+                self.gather_on(now);
+            }
+            Phase::PreparingRebalance { gathering: Some(_), .. } => {}
+            Phase::PreparingRebalance { until: Some(until), .. } if until <= now => {
+                for id in self.ids(|entry| !entry.has_joined()) {
+                    self.lose(&id, now);
+                }
+            }
+            _ => {}
+        }
+        if self.sync_until.is_some_and(|until| until <= now) {
+            self.sync_until = None;
+            for id in self.ids(|entry| !entry.has_synced()) {
+                self.lose(&id, now);
+            }
+        }
+    }
+
+    fn ids(&self, which: impl Fn(&Entry) -> bool) -> Vec<Arc<str>> {
+        let chosen = self.members.iter().filter(|(_, entry)| which(entry));
+        chosen.map(|(id, _)| Arc::clone(id)).collect()
+    }
+
+    /// Waits as long again if members came meanwhile, as far as the longest patience allows.
+    fn gather_on(&mut self, now: Duration) {
+        if let Phase::PreparingRebalance { gathering: Some(gathering), .. } = &mut self.phase
+            && gathering.has_newcomer
+            && !gathering.left.is_zero()
+        {
+            let step = gathering.step.min(gathering.left);
+            gathering.until = now.saturating_add(step);
+            gathering.left -= step;
+            gathering.has_newcomer = false;
+            return;
+        }
+        self.complete_join(now, true);
+    }
 }
 
-/// Checks one position of a commit.
-pub(crate) fn check_position(tp: &TopicPartition, position: &OffsetAndMetadata) -> Result<()> {
-    if position.offset() < 0 {
-        return Err(Error::kafka(
-            ErrorCode::InvalidRequest,
-            format!("offset {} cannot be committed: it is negative", position.offset()),
-        )
-        .on(tp));
-    }
-    let len = position.metadata().len();
-    if len > METADATA_BYTES_MAX {
-        return Err(Error::kafka(
-            ErrorCode::OffsetMetadataTooLarge,
-            format!("metadata of {len} bytes is over {METADATA_BYTES_MAX}"),
-        )
-        .on(tp));
-    }
-    Ok(())
-}
-
-/// The record of one committed offset.
-pub(crate) fn commit_record(
-    group: &str,
-    tp: &TopicPartition,
-    value: &CommitValue,
-) -> (Vec<u8>, Option<Vec<u8>>) {
-    let key = OffsetsKey::Commit { group: group.to_owned(), tp: tp.clone() };
-    (key.encode(), Some(value.encode()))
+/// The topics a member wants, as it told this assignor.
+fn wanted_topics(protocols: &Protocols, protocol: &Arc<str>) -> Option<Vec<Arc<str>>> {
+    let (_, metadata) = protocols.iter().find(|(name, _)| name == protocol)?;
+    let mut topics = metadata.topics.clone();
+    topics.sort();
+    Some(topics)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(offset: i64) -> CommitValue {
-        CommitValue { position: offset.into(), timestamp: 1, expires: None }
-    }
-
-    #[test]
-    fn only_the_member_of_this_generation_commits() {
-        let mut group = Group::default();
-        assert!(group.check_commit("g", None).is_ok(), "an empty group takes plain commits");
-        let member = group.join("g", "m-1").unwrap();
-        assert!(group.check_commit("g", Some(&member)).is_ok());
-        let code = |by: Option<&Member>| group.check_commit("g", by).unwrap_err().code();
-        assert_eq!(code(None), Some(ErrorCode::UnknownMemberId));
-        let stale = Member { generation: member.generation - 1, ..member.clone() };
-        assert_eq!(code(Some(&stale)), Some(ErrorCode::IllegalGeneration));
-        let other = Member { id: "m-2".into(), ..member.clone() };
-        assert_eq!(code(Some(&other)), Some(ErrorCode::UnknownMemberId));
-        assert_eq!(
-            group.join("g", "m-2").unwrap_err().code(),
-            Some(ErrorCode::GroupMaxSizeReached)
-        );
-        assert!(group.leave(&member));
-        assert!(!group.leave(&member));
-        assert_eq!(group.join("g", "m-2").unwrap().generation, member.generation + 2);
-    }
-
-    /// A generation that was stored as the largest there is, or as none there can be, ended the
-    /// process that joined.
-    #[test]
-    fn any_stored_generation_has_a_next() {
-        for (stored, next) in [(7, 8), (i32::MAX - 1, i32::MAX), (i32::MAX, 0), (-5, 0)] {
-            let mut group = Group::default();
-            group.replay_group(&GroupValue { generation: stored, ..GroupValue::default() });
-            let member = group.join("g", "m").unwrap();
-            assert_eq!(member.generation, next, "after {stored}");
-            assert!(group.check_commit("g", Some(&member)).is_ok());
-            assert!(group.leave(&member));
-            assert!(group.join("g", "m").unwrap().generation >= 0);
-        }
-    }
-
-    #[test]
-    fn transactional_commits_count_at_their_marker() {
-        let mut group = Group::default();
-        let tp = TopicPartition::new("t", 0);
-        group.replay_commit(tp.clone(), Some(value(5)), None);
-        group.replay_commit(tp.clone(), Some(value(9)), Some(77));
-        assert!(group.is_pending(&tp));
-        assert_eq!(group.committed(&tp).unwrap().offset(), 5);
-        group.end_transaction(77, true);
-        assert_eq!(group.committed(&tp).unwrap().offset(), 9);
-        group.replay_commit(tp.clone(), Some(value(11)), Some(78));
-        group.end_transaction(78, false);
-        assert_eq!(group.committed(&tp).unwrap().offset(), 9);
-        group.replay_commit(tp.clone(), None, None);
-        assert_eq!(group.committed(&tp), None);
-    }
-
-    #[test]
-    fn positions_are_checked() {
-        let tp = TopicPartition::new("t", 0);
-        let at = |len: usize| OffsetAndMetadata::new(0).with_metadata("x".repeat(len));
-        assert!(check_position(&tp, &at(4096)).is_ok());
-        let error = check_position(&tp, &at(4097)).unwrap_err();
-        assert_eq!(error.code(), Some(ErrorCode::OffsetMetadataTooLarge));
-        assert!(check_position(&tp, &(-1).into()).is_err());
-    }
-}
+mod tests;

@@ -9,8 +9,20 @@ mod offsets;
 
 mod protocol;
 
+mod commits;
+
+mod member;
+
 mod group;
 
-pub(crate) use group::{Group, Member, check_position, commit_record};
+mod checks;
+
+mod stored;
+
+pub(crate) use commits::{check_position, commit_record};
+pub(crate) use group::{Group, GroupLimits};
+pub use member::GroupMetadata;
+pub(crate) use member::{JoinRequest, Lead, Member, MemberView, Standing, unknown_member};
 pub(crate) use offsets::{CommitValue, GroupValue, OffsetsKey, group_partition};
-pub(crate) use protocol::{encode_assignment, encode_subscription};
+pub(crate) use protocol::MemberMetadata;
+pub(crate) use stored::{GroupView, HOST};

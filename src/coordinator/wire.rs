@@ -98,6 +98,13 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
+    pub(super) fn nullable_bytes(&mut self) -> Option<Option<&'a [u8]>> {
+        match self.i32()? {
+            -1 => Some(None),
+            len => self.take(usize::try_from(len).ok()?).map(Some),
+        }
+    }
+
     /// A string of the flexible encodings: an unsigned varint of length plus one.
     pub(super) fn compact_string(&mut self) -> Option<&'a str> {
         let mut len: usize = 0;

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::homes::*;
-use logreel::admin::{ResetScope, ResetTo};
+use logreel::admin::{GroupState, ResetScope, ResetTo};
 use logreel::testing::{MockClock, SimStorage};
 use logreel::{
     Broker, Consumer, ConsumerGroup, Error, ErrorCode, ErrorKind, NewTopic, OffsetAndMetadata,
@@ -50,9 +50,8 @@ fn lag_is_known_where_both_ends_are() {
         let group = broker.group("g");
         assert!(group.lag().unwrap().is_empty());
         assert_eq!(group.total_lag().unwrap(), 0);
-        // A member may commit past the end, and for a topic that is not there.
-        let commit = group.member().build().unwrap();
-        commit.commit_offsets(&offsets([("t", 0, 4), ("t", 1, 99), ("gone", 7, 5)])).unwrap();
+        // A commit may lie past the end.
+        group.alter_offsets(&offsets([("t", 0, 4), ("t", 1, 99)])).unwrap();
         let lags = group.lag().unwrap();
         let shown: Vec<_> = lags
             .iter()
@@ -63,7 +62,6 @@ fn lag_is_known_where_both_ends_are() {
         assert_eq!(
             shown,
             [
-                ("gone-7".to_owned(), Some(5), None, None),
                 ("t-0".to_owned(), Some(4), Some(10), Some(6)),
                 ("t-1".to_owned(), Some(99), Some(0), Some(0)),
             ]
@@ -181,17 +179,16 @@ fn deleted_offsets_are_gone_for_good_and_others_stay() {
         let broker = home.open();
         fill(&broker);
         let group = broker.group("g");
-        let commit = group.member().build().unwrap();
-        commit.commit_offsets(&offsets([("t", 0, 4), ("t", 1, 2), ("gone", 0, 9)])).unwrap();
+        group.alter_offsets(&offsets([("t", 0, 4), ("t", 1, 2)])).unwrap();
         broker.group("other").alter_offsets(&offsets([("t", 0, 7)])).unwrap();
         // Nothing goes if not all can.
         let deleted = group.delete_offsets([("t", 0), ("nowhere", 0)]);
         assert_eq!(code(deleted), Some(ErrorCode::UnknownTopicOrPartition));
-        assert_eq!(committed(&group), ["gone-0@9", "t-0@4", "t-1@2"]);
-        group.delete_offsets([("t", 0), ("gone", 0), ("t", 0)]).unwrap();
+        assert_eq!(committed(&group), ["t-0@4", "t-1@2"]);
+        group.delete_offsets([("t", 0), ("t", 0)]).unwrap();
         assert_eq!(committed(&group), ["t-1@2"]);
         group.delete_offsets([("t", 0)]).unwrap();
-        drop((broker, group, commit));
+        drop((broker, group));
         let broker = home.open();
         assert_eq!(committed(&broker.group("g")), ["t-1@2"]);
         assert_eq!(committed(&broker.group("other")), ["t-0@7"]);
@@ -485,9 +482,9 @@ fn a_drained_group_is_waited_for() {
         // The rest of what it read goes.
         thread::scope(|scope| {
             let waiting = scope.spawn(|| group.wait_drained(30 * SECOND));
+            broker.create_topic("u").unwrap();
+            group.alter_offsets(&offsets([("u", 0, 0)])).unwrap();
             broker.delete_topic("t").unwrap();
-            let begun = offsets([("t", 0, 0)]);
-            group.member().build().unwrap().commit_offsets(&begun).unwrap();
             waiting.join().unwrap().unwrap();
         });
         assert!(begun.elapsed() < 20 * SECOND, "commits wake those who wait");
@@ -547,4 +544,108 @@ fn a_second_broker_may_look_and_wait_but_not_change() {
     assert_eq!(group.total_lag().unwrap(), 1);
     ours.delete().unwrap();
     assert!(group.committed().unwrap().is_empty());
+}
+
+#[test]
+fn a_group_is_described_with_its_members() {
+    for home in homes() {
+        let broker = home.open();
+        fill(&broker);
+        broker.create_topic("u").unwrap();
+        let group = broker.group("g");
+        assert_eq!(code(group.describe()), Some(ErrorCode::GroupIdNotFound));
+        assert_eq!(code(group.state()), Some(ErrorCode::GroupIdNotFound));
+        let settings = group.member().client_id("rider").enable_auto_commit(false);
+        let first = settings.clone().build().unwrap();
+        first.subscribe(["t"]).unwrap();
+        first.poll(Duration::ZERO).unwrap();
+        assert_eq!(group.state().unwrap(), GroupState::Stable);
+        let generation = group.describe().unwrap().generation;
+
+        let second = settings.group_instance_id("i-2").build().unwrap();
+        second.subscribe(["t", "u"]).unwrap();
+        second.poll(Duration::ZERO).unwrap();
+        assert_eq!(group.state().unwrap(), GroupState::PreparingRebalance);
+        assert_eq!(group.members().unwrap().len(), 2);
+        for member in [&first, &second, &first, &second] {
+            member.poll(Duration::ZERO).unwrap();
+        }
+        let described = group.wait_stable(2, SECOND).unwrap();
+        assert_eq!(described, group.describe().unwrap());
+        assert_eq!(described.state.to_string(), "Stable");
+        assert_eq!(described.generation, generation + 1);
+        assert_eq!(described.assignor.as_deref(), Some("range"));
+        let [a, b] = &described.members[..] else { panic!("{described:?}") };
+        let (dynamic, fixed) = if a.instance_id.is_none() { (a, b) } else { (b, a) };
+        assert_eq!(described.leader.as_ref(), Some(&dynamic.member_id));
+        assert!(dynamic.member_id.starts_with("rider-"), "{}", dynamic.member_id);
+        assert_eq!(fixed.instance_id.as_deref(), Some("i-2"));
+        assert_eq!((&*fixed.client_id, fixed.host), ("rider", "/127.0.0.1"));
+        assert_eq!(dynamic.subscription, ["t".into()]);
+        assert_eq!(fixed.subscription, ["t".into(), "u".into()]);
+        // Static members come first.
+        assert_eq!(fixed.assignment, [("t", 0).into(), ("u", 0).into()]);
+        assert_eq!(dynamic.assignment, [("t", 1).into()]);
+
+        // What nobody has committed has no lag; other topics can be forgotten meanwhile.
+        second.commit_offsets(&offsets([("t", 0, 4)])).unwrap();
+        let lags: Vec<_> =
+            group.lag().unwrap().iter().map(|lag| (lag.committed, lag.lag)).collect();
+        assert_eq!(lags, [(Some(4), Some(6)), (None, None), (None, None)]);
+        let deleted = group.delete_offsets([("u", 0)]);
+        assert_eq!(code(deleted), Some(ErrorCode::GroupSubscribedToTopic));
+        broker.create_topic("w").unwrap();
+        group.delete_offsets([("w", 0)]).unwrap();
+
+        first.close().unwrap();
+        let error = group.wait_stable(2, Duration::ZERO).unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::RequestTimedOut));
+        assert!(error.to_string().ends_with("PreparingRebalance with 1"), "{error}");
+        // A static member stays when its consumer goes, until it is removed.
+        second.poll(Duration::ZERO).unwrap();
+        drop(second);
+        let members = group.members().unwrap();
+        assert_eq!(members.len(), 1);
+        group.remove_member(&members[0].member_id).unwrap();
+        let removed = group.remove_member(&members[0].member_id);
+        assert_eq!(code(removed), Some(ErrorCode::UnknownMemberId));
+        assert_eq!(group.wait_stable(0, SECOND).unwrap().state, GroupState::Empty);
+        group.delete().unwrap();
+        assert_eq!(code(group.describe()), Some(ErrorCode::GroupIdNotFound));
+        drop((broker, group));
+        assert_eq!(code(home.open().group("g").describe()), Some(ErrorCode::GroupIdNotFound));
+    }
+}
+
+#[test]
+fn a_stable_group_is_waited_for() {
+    let broker = Broker::in_memory();
+    fill(&broker);
+    let group = broker.group("g");
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| group.wait_stable(2, 30 * SECOND));
+        let work = || {
+            let member = group.join(["t"]).unwrap();
+            while group.members().map_or(0, |members| members.len()) < 2 || !is_stable(&group) {
+                member.poll(Duration::from_millis(5)).unwrap();
+            }
+            member
+        };
+        let (first, second) = (scope.spawn(work), scope.spawn(work));
+        let members = [first.join().unwrap(), second.join().unwrap()];
+        assert_eq!(waiting.join().unwrap().unwrap().members.len(), 2);
+        let waiting = scope.spawn(|| group.wait_stable(0, 30 * SECOND));
+        drop(members);
+        waiting.join().unwrap().unwrap();
+        let waiting = scope.spawn(|| group.wait_stable(1, 30 * SECOND));
+        thread::sleep(Duration::from_millis(20));
+        broker.clone().close().unwrap();
+        assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Closed);
+    });
+    assert!(begun.elapsed() < 20 * SECOND, "what happens to a group wakes those who wait");
+}
+
+fn is_stable(group: &ConsumerGroup) -> bool {
+    group.state().is_ok_and(|state| state == GroupState::Stable)
 }

@@ -32,6 +32,7 @@ mod partition_log;
 mod producer_limits;
 mod producer_races;
 mod producers;
+mod rebalances;
 mod recovery;
 mod regressions;
 mod retries;

@@ -162,6 +162,7 @@ fn t009_without_a_commit_committed_is_none() {
     for home in homes() {
         let broker = with_topic(&home, 2);
         let consumer = member(&broker, "g");
+        home.ok(consumer.poll(Duration::ZERO));
         assert_eq!(home.ok(consumer.committed(&t(0))), None, "{home}");
         home.ok(consumer.commit_offsets(&[(t(0), 0)].into_iter().collect()));
         assert_eq!(home.ok(consumer.committed(&t(0))), Some(OffsetAndMetadata::new(0)), "{home}");
@@ -174,6 +175,7 @@ fn t010_metadata_comes_back_and_may_have_4096_bytes() {
     for home in homes() {
         let broker = with_topic(&home, 1);
         let consumer = member(&broker, "g");
+        home.ok(consumer.poll(Duration::ZERO));
         let with = |offset: i64, text: &str| -> Offsets {
             [(t(0), OffsetAndMetadata::new(offset).with_metadata(text))].into_iter().collect()
         };
@@ -193,6 +195,7 @@ fn t011_a_commit_past_the_end_is_taken_and_the_next_fetch_is_out_of_range() {
         let broker = with_topic(&home, 1);
         put(&broker, 0, &numbered("v", 3));
         let consumer = member(&broker, "g");
+        home.ok(consumer.poll(Duration::ZERO));
         home.ok(consumer.commit_offsets(&[(t(0), 1_000_000)].into_iter().collect()));
         assert_eq!(home.ok(consumer.committed(&t(0))).unwrap().offset(), 1_000_000, "{home}");
         drop(consumer);
@@ -209,6 +212,7 @@ fn t012_a_negative_offset_is_not_committed() {
     for home in homes() {
         let broker = with_topic(&home, 2);
         let consumer = member(&broker, "g");
+        home.ok(consumer.poll(Duration::ZERO));
         for offset in [-1, i64::MIN] {
             let offsets: Offsets = [(t(0), 3), (t(1), offset)].into_iter().collect();
             home.err(consumer.commit_offsets(&offsets));
@@ -224,6 +228,7 @@ fn t014_groups_commit_independently_and_a_new_one_sees_nothing() {
         put(&broker, 0, &numbered("v", 9));
         for (group, offset) in [("a", 3), ("b", 7)] {
             let consumer = member(&broker, group);
+            home.ok(consumer.poll(Duration::ZERO));
             home.ok(consumer.commit_offsets(&[(t(0), offset)].into_iter().collect()));
         }
         for (group, commit, left) in [("a", Some(3), 6), ("b", Some(7), 2), ("c", None, 9)] {

@@ -56,7 +56,56 @@ fn groups_are_listed_and_described() {
     assert_eq!(some.status.code(), Some(1));
     assert_eq!(String::from_utf8(some.stdout).unwrap(), format!("\n{HEADER}\n{h}\n"));
     let told = String::from_utf8(some.stderr).unwrap();
-    assert_eq!(told, "reel: Consumer group 'nobody' does not exist.\n");
+    assert_eq!(
+        told,
+        "\nConsumer group 'h' has no active members.\n\
+         reel: Consumer group 'nobody' does not exist.\n"
+    );
+}
+
+/// What a group is while its members are there, seen from a second process.
+#[test]
+fn members_are_watched_beside_their_process() {
+    let reel = filled();
+    let broker = logreel::Broker::open(reel.dir()).unwrap();
+    let group = broker.group("g");
+    let settings = group.member().client_id("rider").group_instance_id("r-1");
+    let member = settings.enable_auto_commit(false).build().unwrap();
+    member.subscribe(["t", "u"]).unwrap();
+    member.poll(std::time::Duration::ZERO).unwrap();
+    let id = group.members().unwrap()[0].member_id.clone();
+
+    let said = reel.run("consumer-groups --describe --group g", "");
+    let rows: Vec<Vec<&str>> = said.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(rows[2], ["g", "t", "0", "4", "10", "6", &id, "/127.0.0.1", "rider"], "{said}");
+    assert_eq!(rows[3], ["g", "u", "0", "-", "2", "-", &id, "/127.0.0.1", "rider"], "{said}");
+
+    let said = reel.run("consumer-groups --describe --group g --members", "");
+    let width = id.len();
+    assert_eq!(
+        said,
+        format!(
+            "\n{:15} {:width$} {:17} {:15} {:15} {:15} \n{:15} {id:width$} {:17} {:15} {:15} {:15} \n",
+            "GROUP",
+            "CONSUMER-ID",
+            "GROUP-INSTANCE-ID",
+            "HOST",
+            "CLIENT-ID",
+            "#PARTITIONS",
+            "g",
+            "r-1",
+            "/127.0.0.1",
+            "rider",
+            "2"
+        )
+    );
+    let said = reel.run("consumer-groups --describe --group g --state", "");
+    let line = format!("{:15} {:25} {:20} {:20} 1", "g", "-", "range", "Stable");
+    assert_eq!(said.lines().nth(2), Some(line.as_str()), "{said}");
+    let listed = reel.run("consumer-groups --list --state", "");
+    let shown = [["GROUP", "STATE"], ["g", "Stable"], ["h", "Empty"]];
+    let shown = shown.map(|[name, state]| format!("{name:25} {state:20}\n"));
+    assert_eq!(listed, shown.concat());
 }
 
 #[test]
@@ -227,6 +276,9 @@ fn bad_input_gets_one_line_and_code_one() {
         ("consumer-groups", "--list"),
         ("consumer-groups --list --describe", "cannot be used with"),
         ("consumer-groups --describe", "--group"),
+        ("consumer-groups --list --members", "--describe"),
+        ("consumer-groups --delete --group g --state", "--describe or --list"),
+        ("consumer-groups --describe --group g --state --members", "cannot be used with"),
         ("consumer-groups --delete", "--group"),
         ("consumer-groups --delete --group g --execute", "--reset-offsets"),
         ("consumer-groups --delete-offsets --group g", "--topic"),

@@ -92,6 +92,11 @@ impl Subscription {
         &self.owned
     }
 
+    /// The generation in which it had them.
+    pub(crate) fn last_generation(&self) -> Option<i32> {
+        self.generation
+    }
+
     /// Static members come first, by instance id; the others by member id.
     fn order(&self) -> (bool, &str, &str) {
         match &self.instance_id {
@@ -119,8 +124,10 @@ pub enum RebalanceProtocol {
 
 /// Decides which member of a group gets which partitions (Kafka: `ConsumerPartitionAssignor`).
 ///
-/// Groups have one member at a time for now, which gets everything; until that changes an assignor
-/// tells what a Kafka group of these members would do.
+/// Give one to [`ConsumerBuilder::assignor`](crate::consumer::ConsumerBuilder::assignor). It runs on
+/// the thread of the member that leads the group, inside a call of that consumer, with no lock
+/// held. What it answers is checked: a partition given out twice, or one that does not exist, comes
+/// out of that call as [`ErrorKind::UserCode`](crate::ErrorKind::UserCode), as does a panic.
 ///
 /// ```
 /// use std::collections::BTreeMap;

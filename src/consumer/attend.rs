@@ -1,0 +1,382 @@
+//! What a consumer does for its group inside its calls: join, decide if it leads, give back, take.
+//!
+//! One step follows the other until the group waits for somebody else. Whatever takes long or is a
+//! user's code runs with the state unlocked and marked as busy, so that other threads' calls wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use parking_lot::MutexGuard;
+
+use super::handle::Consumer;
+use super::leader::{decide, panicked};
+use super::listener::{ListenerResult, RebalanceContext, RebalanceListener};
+use super::membership::{Phase, is_about_membership};
+use super::position::Position;
+use super::state::{State, Wants};
+use crate::coordinator::assignor::{Assignor, RebalanceProtocol};
+use crate::coordinator::{JoinRequest, Lead, MemberMetadata, Standing};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::types::TopicPartition;
+
+type Locked<'a> = MutexGuard<'a, State>;
+
+/// What a listener is told.
+#[derive(Clone, Copy)]
+pub(super) enum News {
+    Assigned,
+    Revoked,
+    Lost,
+}
+
+impl Consumer {
+    /// Does everything that the group asks for now and that does not wait for others.
+    pub(super) fn attend(&self, state: &mut Locked<'_>) -> Result<()> {
+        if let Some(error) = &state.membership.fenced {
+            return Err(error.clone());
+        }
+        while self.step(state)? {}
+        match state.membership.failed.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers whether there is more to do.
+    fn step(&self, state: &mut Locked<'_>) -> Result<bool> {
+        self.follow_topics(state)?;
+        if !matches!(state.wants, Wants::Topics(_) | Wants::Matching(_)) {
+            return Ok(false);
+        }
+        if state.membership.phase != Phase::Out
+            && (state.topics != state.membership.joined || self.is_decision_old(state))
+        {
+            self.give_back(state);
+        }
+        match state.membership.phase {
+            Phase::Out => self.join(state),
+            Phase::Joining | Phase::In if state.membership.is_settled() => Ok(false),
+            Phase::Joining | Phase::In => self.look(state),
+        }
+    }
+
+    /// Takes in topics that came or went.
+    pub(super) fn follow_topics(&self, state: &mut Locked<'_>) -> Result<()> {
+        if self.broker.read_only {
+            self.broker.refresh_topics()?;
+        }
+        // Making a topic raises the version: look once more then.
+        while !state.has_seen_topics(&self.broker) {
+            state.seen_topics = Some(self.broker.topics_version.load(Ordering::Acquire));
+            let found = self.find_topics(state);
+            if found.is_err() {
+                state.seen_topics = None;
+            }
+            found?;
+            state.follow_logs(&self.broker);
+        }
+        Ok(())
+    }
+
+    fn find_topics(&self, state: &mut Locked<'_>) -> Result<()> {
+        match state.wants.clone() {
+            Wants::Nothing => {}
+            Wants::Partitions(partitions) => {
+                let mut names: Vec<&str> = partitions.iter().map(TopicPartition::topic).collect();
+                names.dedup();
+                names.into_iter().try_for_each(|name| self.create_missing(name))?;
+            }
+            Wants::Topics(names) => {
+                names.iter().try_for_each(|name| self.create_missing(name))?;
+                state.topics = names;
+            }
+            Wants::Matching(matches) => {
+                let names: Vec<Arc<str>> = self.broker.topics.read().keys().cloned().collect();
+                let mut visible = names;
+                visible.retain(|name| !crate::log::names::is_internal(name));
+                let chosen = self.aside(state, || {
+                    catch_unwind(AssertUnwindSafe(|| {
+                        visible.retain(|name| matches(name));
+                        visible
+                    }))
+                });
+                state.topics = chosen.map_err(|_| panicked("the predicate of a subscription"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create_missing(&self, name: &str) -> Result<()> {
+        let may_create = self.config.allow_auto_create
+            && self.broker.config.auto_create_topics
+            && !self.broker.read_only;
+        if may_create && self.broker.topic(name).is_none() {
+            self.broker.topic_or_create(name)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the topics have other partitions than when this consumer, as the leader, decided.
+    fn is_decision_old(&self, state: &State) -> bool {
+        let is_old = |(name, count): (&String, &i32)| self.partitions(name) != *count;
+        state.membership.counts.as_ref().is_some_and(|counts| counts.iter().any(is_old))
+    }
+
+    fn partitions(&self, topic: &str) -> i32 {
+        let count = self.broker.topic(topic).map_or(0, |topic| topic.logs().len());
+        i32::try_from(count).unwrap_or(i32::MAX)
+    }
+
+    /// Whether only what moves is given back in a rebalance: every assignor has to allow it.
+    fn is_cooperative(&self) -> bool {
+        let mut assignors = self.config.assignors.list().iter();
+        assignors.all(|assignor| assignor.protocol() == RebalanceProtocol::Cooperative)
+    }
+
+    /// Before it joins again a consumer gives back what it cannot keep: everything, or with
+    /// cooperative assignors what it does not want any more.
+    fn give_back(&self, state: &mut Locked<'_>) {
+        state.membership.phase = Phase::Out;
+        state.membership.counts = None;
+        self.auto_commit_before_loss(state);
+        let goes = |position: &Position, state: &State| {
+            !self.is_cooperative()
+                || !state.topics.iter().any(|topic| **topic == *position.tp.topic())
+        };
+        let gone: Vec<TopicPartition> = {
+            let positions = state.positions.iter();
+            positions.filter(|p| goes(p, state)).map(|p| p.tp.clone()).collect()
+        };
+        self.take_away(state, News::Revoked, &gone);
+    }
+
+    /// Tells the listener, then forgets the partitions.
+    fn take_away(&self, state: &mut Locked<'_>, news: News, gone: &[TopicPartition]) {
+        if !gone.is_empty() {
+            self.tell(state, news, gone);
+            state.remove_positions(gone);
+        }
+    }
+
+    /// The group goes on without this consumer: what it had is lost.
+    fn lose(&self, state: &mut Locked<'_>) {
+        state.membership.phase = Phase::Out;
+        let lost: Vec<TopicPartition> = state.positions.iter().map(|p| p.tp.clone()).collect();
+        self.take_away(state, News::Lost, &lost);
+        state.membership.forget();
+    }
+
+    fn join(&self, state: &mut Locked<'_>) -> Result<bool> {
+        let group = State::group(&self.config)?;
+        let owned: Vec<TopicPartition> = state.positions.iter().map(|p| p.tp.clone()).collect();
+        let membership = &state.membership;
+        let (previous, generation) = &membership.previous;
+        let metadata = |assignor: &Arc<dyn Assignor>| {
+            let owned = match (assignor.name(), assignor.protocol()) {
+                ("range" | "roundrobin", _) => Vec::new(),
+                (_, RebalanceProtocol::Eager) => previous.clone(),
+                (_, RebalanceProtocol::Cooperative) => owned.clone(),
+            };
+            let (topics, generation) = (state.topics.clone(), *generation);
+            (Arc::from(assignor.name()), MemberMetadata { topics, owned, generation })
+        };
+        let request = JoinRequest {
+            member_id: membership.seat.as_ref().map(|seat| Arc::clone(&seat.member_id)),
+            instance_id: self.config.instance_id.clone(),
+            client_id: Arc::clone(&self.client_id),
+            rebalance_timeout: self.config.max_poll_interval,
+            session_timeout: self.config.session_timeout,
+            protocols: self.config.assignors.list().iter().map(metadata).collect(),
+        };
+        let topics = state.topics.clone();
+        match self.aside(state, || self.broker.join_group(group, request)) {
+            Ok(seat) => {
+                let membership = &mut state.membership;
+                (membership.seat, membership.seen) = (Some(seat), None);
+                (membership.phase, membership.joined) = (Phase::Joining, topics);
+                Ok(true)
+            }
+            Err(error) => self.left_out(state, error),
+        }
+    }
+
+    /// Looks where the group stands.
+    fn look(&self, state: &mut Locked<'_>) -> Result<bool> {
+        let group = State::group(&self.config)?;
+        let (Some(member), Some(seat)) =
+            (state.membership.member(self.config.instance_id.as_ref()), &state.membership.seat)
+        else {
+            state.membership.phase = Phase::Out;
+            return Ok(true);
+        };
+        let moves = seat.signs.moves();
+        match self.broker.standing(group, &member) {
+            Ok(Standing::Joining | Standing::Syncing) => {
+                state.membership.seen = Some(moves);
+                Ok(false)
+            }
+            Ok(Standing::MustRejoin) => {
+                if state.membership.phase == Phase::In {
+                    self.give_back(state);
+                }
+                state.membership.phase = Phase::Out;
+                Ok(true)
+            }
+            Ok(Standing::Leads(lead)) => {
+                let counts = self.counts(&lead);
+                let generation = lead.generation;
+                let to =
+                    self.aside(state, || decide(self.config.assignors.list(), &lead, &counts))?;
+                let assign = || self.broker.assign_group(group, &member, generation, to);
+                self.aside(state, assign)?;
+                state.membership.counts = Some(counts);
+                Ok(true)
+            }
+            Ok(Standing::Stable { generation, assignment, watched, .. }) => {
+                state.membership.seen = Some(moves);
+                if state.membership.phase == Phase::In
+                    && state.membership.generation == Some(generation)
+                {
+                    return Ok(false);
+                }
+                if let Some(topics) = watched {
+                    let count = |topic: Arc<str>| (topic.to_string(), self.partitions(&topic));
+                    let now = || topics.into_iter().map(count).collect();
+                    state.membership.counts.get_or_insert_with(now);
+                } else {
+                    state.membership.counts = None;
+                }
+                self.take(state, generation, &assignment);
+                Ok(true)
+            }
+            Err(error) => self.left_out(state, error),
+        }
+    }
+
+    /// The group does not take the consumer for a member.
+    fn left_out(&self, state: &mut Locked<'_>, error: Error) -> Result<bool> {
+        match error.code() {
+            Some(ErrorCode::UnknownMemberId) => {
+                self.lose(state);
+                Ok(true)
+            }
+            Some(ErrorCode::FencedInstanceId) => {
+                self.lose(state);
+                state.membership.fenced = Some(error.clone());
+                Err(error)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// How many partitions the topics have that members want.
+    fn counts(&self, lead: &Lead) -> BTreeMap<String, i32> {
+        let topics = lead.members.iter().flat_map(|(_, _, metadata)| &metadata.topics);
+        topics.map(|topic| (topic.to_string(), self.partitions(topic))).collect()
+    }
+
+    /// Takes what the consumer was assigned.
+    fn take(&self, state: &mut Locked<'_>, generation: i32, assignment: &[TopicPartition]) {
+        let membership = &mut state.membership;
+        (membership.phase, membership.generation) = (Phase::In, Some(generation));
+        membership.previous = (assignment.to_vec(), Some(generation));
+        let assigned: BTreeSet<&TopicPartition> = assignment.iter().collect();
+        let had: BTreeSet<TopicPartition> = state.positions.iter().map(|p| p.tp.clone()).collect();
+        let gone: Vec<TopicPartition> =
+            had.iter().filter(|tp| !assigned.contains(tp)).cloned().collect();
+        if !gone.is_empty() {
+            self.auto_commit_before_loss(state);
+            self.take_away(state, News::Revoked, &gone);
+        }
+        let added: Vec<TopicPartition> =
+            assigned.into_iter().filter(|tp| !had.contains(*tp)).cloned().collect();
+        for tp in &added {
+            state.positions.push(Position::new(tp.clone(), self.broker.log(tp).ok()));
+        }
+        state.positions.sort_by(|a, b| a.tp.cmp(&b.tp));
+        self.tell(state, News::Assigned, &added);
+        if !gone.is_empty() {
+            // What was given back can be given out now.
+            state.membership.phase = Phase::Out;
+        }
+    }
+
+    /// Runs a listener; what it fails with comes out of the call later.
+    fn tell(&self, state: &mut Locked<'_>, news: News, partitions: &[TopicPartition]) {
+        let Some(mut listener) = state.membership.listener.take() else { return };
+        let heard = self.aside(state, || {
+            let context = RebalanceContext::new(self);
+            catch_unwind(AssertUnwindSafe(|| call(&mut *listener, news, &context, partitions)))
+        });
+        state.membership.listener = Some(listener);
+        let error = match heard {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                Error::new(ErrorKind::UserCode, "a rebalance listener failed").because(error)
+            }
+            Err(_) => panicked("a rebalance listener"),
+        };
+        state.membership.failed.get_or_insert(error);
+    }
+
+    /// Commits what auto-commit covers before partitions go. A failure does not stop the
+    /// rebalance; one that no rebalance explains comes out of the call.
+    fn auto_commit_before_loss(&self, state: &mut Locked<'_>) {
+        if let Err(error) = self.auto_commit(state, None)
+            && !is_about_membership(&error)
+        {
+            state.membership.failed.get_or_insert(error);
+        }
+    }
+
+    /// Gives everything back and goes: on unsubscribing and closing.
+    pub(super) fn depart(&self, state: &mut Locked<'_>) -> Result<()> {
+        let Some(member) = state.membership.member(self.config.instance_id.as_ref()) else {
+            return self.auto_commit(state, None);
+        };
+        let group = State::group(&self.config)?;
+        let there = self.broker.check_member(group, &member);
+        let had: Vec<TopicPartition> = state.positions.iter().map(|p| p.tp.clone()).collect();
+        let mut outcome = Ok(());
+        if there.is_ok() {
+            if state.membership.phase == Phase::Joining {
+                // What it still has it has in the generation that ends.
+                state.membership.phase = Phase::Out;
+            }
+            outcome = self.auto_commit(state, None);
+            self.take_away(state, News::Revoked, &had);
+        } else {
+            self.take_away(state, News::Lost, &had);
+        }
+        let stays = self.config.instance_id.is_some();
+        let left = self.aside(state, || self.broker.leave_group(group, &member.id, stays));
+        state.membership.forget();
+        let failed = state.membership.failed.take().map_or(Ok(()), Err);
+        outcome.and(left).and(failed)
+    }
+
+    /// Runs something with the state unlocked and marked as busy.
+    pub(super) fn aside<R>(&self, state: &mut Locked<'_>, run: impl FnOnce() -> R) -> R {
+        state.busy = Some(thread::current().id());
+        let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(run)));
+        state.busy = None;
+        MutexGuard::unlocked(state, || self.wakeups.waiting.wake_all());
+        done.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+fn call(
+    listener: &mut dyn RebalanceListener,
+    news: News,
+    context: &RebalanceContext<'_>,
+    partitions: &[TopicPartition],
+) -> ListenerResult {
+    match news {
+        News::Assigned => listener.on_assigned(context, partitions),
+        News::Revoked => listener.on_revoked(context, partitions),
+        News::Lost => listener.on_lost(context, partitions),
+    }
+}

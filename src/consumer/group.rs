@@ -1,0 +1,288 @@
+//! Joining a group and leaving it.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+
+use super::handle::Consumer;
+use super::listener::{RebalanceListener, Rebalancing};
+use super::membership::Phase;
+use super::state::{State, Wants};
+use crate::coordinator::{GroupMetadata, Member};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::log::read_only_error;
+use crate::types::{OffsetAndMetadata, OffsetSpec, Offsets, TopicPartition};
+use crate::wait::Waiter;
+
+impl Consumer {
+    /// Subscribes to topics: the group shares out their partitions among its members, beginning
+    /// with the next [`poll`](Self::poll). Topics that do not exist are made then if both sides
+    /// allow it, else taken in when they appear. Another subscription takes the place of the
+    /// present one at the next poll; the same one again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_GROUP_ID` without a group; `IllegalState` while partitions are assigned by hand, or
+    /// inside a listener; `INVALID_TOPIC_EXCEPTION`; `ReadOnly` on a read-only broker.
+    pub fn subscribe<S: AsRef<str>>(&self, topics: impl IntoIterator<Item = S>) -> Result<()> {
+        self.set_subscription(named(topics)?, None)
+    }
+
+    /// [Subscribes](Self::subscribe), and has a listener told when partitions come and go. It takes
+    /// the place of an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_with<S: AsRef<str>>(
+        &self,
+        topics: impl IntoIterator<Item = S>,
+        listener: impl RebalanceListener + 'static,
+    ) -> Result<()> {
+        self.set_subscription(named(topics)?, Some(Box::new(listener)))
+    }
+
+    /// Subscribes to all topics whose names a predicate takes, those that are made later included
+    /// (Kafka: a pattern). It is asked again whenever topics come or go, inside this consumer's
+    /// calls, with no lock held. It makes no topics and is not asked about the coordinators' own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use logreel::Broker;
+    /// let broker = Broker::in_memory();
+    /// let consumer = broker.consumer().group_id("audit").build()?;
+    /// consumer.subscribe_matching(|topic| topic.starts_with("orders."))?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// assert!(consumer.assignment().is_empty());
+    /// broker.create_topic("orders.eu")?;
+    /// broker.create_topic("bills")?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// assert_eq!(consumer.assignment(), [("orders.eu", 0).into()]);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_matching(
+        &self,
+        predicate: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.set_subscription(Wants::Matching(Arc::new(predicate)), None)
+    }
+
+    /// [Subscribes by predicate](Self::subscribe_matching) with a listener.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_matching_with(
+        &self,
+        predicate: impl Fn(&str) -> bool + Send + Sync + 'static,
+        listener: impl RebalanceListener + 'static,
+    ) -> Result<()> {
+        self.set_subscription(Wants::Matching(Arc::new(predicate)), Some(Box::new(listener)))
+    }
+
+    fn set_subscription(
+        &self,
+        wants: Wants,
+        listener: Option<Box<dyn RebalanceListener>>,
+    ) -> Result<()> {
+        State::group(&self.config)?;
+        self.broker.check_open()?;
+        if self.broker.read_only {
+            return Err(read_only_error("joining a group"));
+        }
+        let mut state = self.enter()?;
+        if matches!(state.wants, Wants::Partitions(_)) {
+            return Err(Error::new(
+                ErrorKind::IllegalState,
+                "partitions are assigned by hand; unsubscribe first",
+            ));
+        }
+        state.wants = wants;
+        // The topics are looked at anew; if they are the same, nothing happens.
+        state.seen_topics = None;
+        let old = std::mem::replace(&mut state.membership.listener, listener);
+        drop(state);
+        // Dropping it may run anything.
+        drop(old);
+        Ok(())
+    }
+
+    /// Gives back everything: leaves the group (after an auto-commit, if that is on, and after
+    /// `on_revoked`), or forgets the assigned partitions. A member with a `group.instance.id` stays
+    /// in the group until its session ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of a commit, and of a listener. The consumer has left all the same.
+    pub fn unsubscribe(&self) -> Result<()> {
+        let mut state = self.enter()?;
+        let departed = self.depart(&mut state);
+        state.reset(Wants::Nothing);
+        state.membership.fenced = None;
+        let listener = state.membership.listener.take();
+        drop(state);
+        drop(listener);
+        self.wakeups.waiting.wake_all();
+        departed
+    }
+
+    /// Commits if auto-commit is on, and leaves the group, as [`unsubscribe`](Self::unsubscribe)
+    /// does.
+    ///
+    /// # Errors
+    ///
+    /// As [`unsubscribe`](Self::unsubscribe). The consumer has left all the same.
+    pub fn close(self) -> Result<()> {
+        self.unsubscribe()
+    }
+
+    /// The topics subscribed to; with a predicate those it took when it was last asked.
+    #[must_use]
+    pub fn subscription(&self) -> Vec<Arc<str>> {
+        let state = self.state.lock();
+        match &state.wants {
+            Wants::Topics(topics) => topics.clone(),
+            Wants::Matching(_) => state.topics.clone(),
+            Wants::Nothing | Wants::Partitions(_) => Vec::new(),
+        }
+    }
+
+    /// The group, and which member of it in which generation the consumer is; `None` before it has
+    /// joined. Every completed rebalance raises the generation by one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let broker = logreel::Broker::in_memory();
+    /// let consumer = broker.consumer().group_id("g").build()?;
+    /// consumer.subscribe(["t"])?;
+    /// assert!(consumer.group_metadata().is_none());
+    /// consumer.poll(Duration::ZERO)?;
+    /// assert_eq!(consumer.group_metadata().and_then(|group| group.generation()), Some(1));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    #[must_use]
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        let group_id = self.config.group_id.clone()?;
+        let member = self.state.lock().membership.member(self.config.instance_id.as_ref())?;
+        Some(GroupMetadata { group_id, member })
+    }
+
+    /// Who a commit comes from: a member, or nobody in particular where partitions were assigned by
+    /// hand.
+    pub(super) fn committing_member(&self, group: &str) -> Result<Option<Member>> {
+        let state = self.state.lock();
+        if !matches!(state.wants, Wants::Topics(_) | Wants::Matching(_)) {
+            return Ok(None);
+        }
+        let member = state.membership.member(self.config.instance_id.as_ref());
+        let is_joining = state.membership.phase == Phase::Joining;
+        if let Some(error) = &state.membership.fenced {
+            return Err(error.clone());
+        }
+        drop(state);
+        let Some(member) = member else {
+            return Err(Error::kafka(
+                ErrorCode::UnknownMemberId,
+                format!("the consumer is not in group {group}: poll first"),
+            ));
+        };
+        if is_joining {
+            self.broker.check_member(group, &member)?;
+            return Err(Error::kafka(
+                ErrorCode::RebalanceInProgress,
+                format!("group {group} is rebalancing; poll, then commit again"),
+            ));
+        }
+        Ok(Some(member))
+    }
+
+    /// The state, when no other thread does something for the group. Fails inside a listener.
+    pub(super) fn enter(&self) -> Result<MutexGuard<'_, State>> {
+        loop {
+            if let Some(state) = self.enter_until(None)? {
+                return Ok(state);
+            }
+        }
+    }
+
+    /// The same; `None` when the monotonic `deadline` passes first.
+    pub(super) fn enter_until(
+        &self,
+        deadline: Option<Duration>,
+    ) -> Result<Option<MutexGuard<'_, State>>> {
+        loop {
+            let state = self.state.lock();
+            match state.busy {
+                None => return Ok(Some(state)),
+                Some(thread) if thread == thread::current().id() => {
+                    return Err(Error::new(
+                        ErrorKind::IllegalState,
+                        "the consumer was called from inside one of its own calls: a listener \
+                         goes through its context",
+                    ));
+                }
+                Some(_) => {}
+            }
+            drop(state);
+            let waiter = Waiter::new();
+            self.wakeups.waiting.add(&waiter);
+            let is_busy = self.state.lock().busy.is_some();
+            let is_over = is_busy && !waiter.park(&self.broker.context.clock, deadline);
+            self.wakeups.waiting.remove(&waiter);
+            if is_over {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+fn named<S: AsRef<str>>(topics: impl IntoIterator<Item = S>) -> Result<Wants> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for topic in topics {
+        crate::log::names::check_topic_name(topic.as_ref())?;
+        names.push(Arc::from(topic.as_ref()));
+    }
+    names.sort();
+    names.dedup();
+    Ok(Wants::Topics(names))
+}
+
+impl Rebalancing for Consumer {
+    fn commit(&self) -> Result<()> {
+        Consumer::commit(self)
+    }
+
+    fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
+        Consumer::commit_offsets(self, offsets)
+    }
+
+    fn committed(&self, tp: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
+        Consumer::committed(self, tp)
+    }
+
+    fn position(&self, tp: &TopicPartition) -> Result<i64> {
+        Consumer::position(self, tp)
+    }
+
+    fn seek(&self, tp: TopicPartition, to: OffsetSpec) -> Result<()> {
+        Consumer::seek(self, tp, to)
+    }
+
+    fn pause(&self, tp: TopicPartition) -> Result<()> {
+        Consumer::pause(self, [tp])
+    }
+
+    fn assignment(&self) -> Vec<TopicPartition> {
+        Consumer::assignment(self)
+    }
+
+    fn group_metadata(&self) -> Option<GroupMetadata> {
+        Consumer::group_metadata(self)
+    }
+}

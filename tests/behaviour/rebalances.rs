@@ -1,0 +1,164 @@
+//! Several members of one group: who has what, and when.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::homes::*;
+use logreel::consumer::{
+    CooperativeStickyAssignor, ListenerResult, RebalanceContext, RebalanceListener,
+};
+use logreel::testing::MockClock;
+use logreel::{Broker, Consumer, ErrorCode, ErrorKind, NewTopic, OffsetReset, TopicPartition};
+
+fn broker(partitions: i32) -> (Broker, MockClock) {
+    let clock = MockClock::at_millis(NOW);
+    let broker = Broker::builder().clock(&clock).open().unwrap();
+    broker.create_topic(NewTopic::new("t").partitions(partitions)).unwrap();
+    (broker, clock)
+}
+
+fn settings(broker: &Broker) -> logreel::consumer::ConsumerBuilder {
+    broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest)
+}
+
+fn member(broker: &Broker) -> Consumer {
+    let consumer = settings(broker).build().unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    consumer
+}
+
+fn poll(consumer: &Consumer) {
+    consumer.poll(Duration::ZERO).unwrap();
+}
+
+fn numbers(consumer: &Consumer) -> Vec<i32> {
+    consumer.assignment().iter().map(TopicPartition::partition).collect()
+}
+
+/// Lets everybody poll until nothing moves.
+fn settle(members: &[&Consumer]) {
+    for _ in 0..4 {
+        for member in members {
+            poll(member);
+        }
+    }
+}
+
+#[test]
+fn members_share_and_take_over() {
+    let (broker, _) = broker(4);
+    let a = member(&broker);
+    poll(&a);
+    assert_eq!(numbers(&a), [0, 1, 2, 3]);
+    let b = member(&broker);
+    poll(&b);
+    assert_eq!((numbers(&a), numbers(&b)), (vec![0, 1, 2, 3], vec![]), "a has not joined again");
+    poll(&a);
+    poll(&b);
+    assert_eq!((numbers(&a), numbers(&b)), (vec![0, 1], vec![2, 3]));
+    drop(a);
+    poll(&b);
+    assert_eq!(numbers(&b), [0, 1, 2, 3]);
+    assert_eq!(b.group_metadata().unwrap().generation(), Some(3));
+}
+
+struct Tell(&'static str, mpsc::Sender<String>);
+
+impl Tell {
+    fn tell(&self, what: &str, partitions: &[TopicPartition]) -> ListenerResult {
+        let numbers: Vec<i32> = partitions.iter().map(TopicPartition::partition).collect();
+        Ok(self.1.send(format!("{} {what} {numbers:?}", self.0))?)
+    }
+}
+
+impl RebalanceListener for Tell {
+    fn on_assigned(&mut self, _: &RebalanceContext<'_>, p: &[TopicPartition]) -> ListenerResult {
+        self.tell("assigned", p)
+    }
+
+    fn on_revoked(&mut self, _: &RebalanceContext<'_>, p: &[TopicPartition]) -> ListenerResult {
+        self.tell("revoked", p)
+    }
+
+    fn on_lost(&mut self, _: &RebalanceContext<'_>, p: &[TopicPartition]) -> ListenerResult {
+        self.tell("lost", p)
+    }
+}
+
+fn told(heard: &mpsc::Receiver<String>) -> Vec<String> {
+    heard.try_iter().collect()
+}
+
+#[test]
+fn a_cooperative_rebalance_moves_only_what_moves() {
+    let (broker, _) = broker(4);
+    let (tell, heard) = mpsc::channel();
+    let member = |name| {
+        let consumer = settings(&broker).assignor(CooperativeStickyAssignor).build().unwrap();
+        consumer.subscribe_with(["t"], Tell(name, tell.clone())).unwrap();
+        consumer
+    };
+    let a = member("a");
+    poll(&a);
+    assert_eq!(told(&heard), ["a assigned [0, 1, 2, 3]"]);
+    let b = member("b");
+    poll(&b);
+    poll(&a);
+    assert_eq!(told(&heard), ["a revoked [2, 3]", "a assigned []"]);
+    assert_eq!(numbers(&a), [0, 1], "a keeps reading these");
+    settle(&[&b, &a]);
+    assert_eq!((numbers(&a), numbers(&b)), (vec![0, 1], vec![2, 3]));
+    assert_eq!(told(&heard), ["a assigned []", "b assigned [2, 3]"]);
+    a.close().unwrap();
+    assert_eq!(told(&heard), ["a revoked [0, 1]"]);
+    poll(&b);
+    assert_eq!(told(&heard), ["b assigned [0, 1]"]);
+}
+
+#[test]
+fn who_does_not_poll_in_time_has_lost_its_partitions() {
+    let (broker, clock) = broker(2);
+    let (tell, heard) = mpsc::channel();
+    let a = settings(&broker).build().unwrap();
+    a.subscribe_with(["t"], Tell("a", tell)).unwrap();
+    poll(&a);
+    let b = member(&broker);
+    poll(&b);
+    // b waits for a, which does not come; the clock moves while it waits.
+    assert!(b.poll(Duration::from_secs(301)).unwrap().is_empty());
+    assert_eq!(numbers(&b), [0, 1]);
+    assert_eq!(a.commit().unwrap_err().code(), Some(ErrorCode::UnknownMemberId));
+    assert_eq!(told(&heard), ["a assigned [0, 1]"]);
+    poll(&a);
+    assert_eq!(told(&heard), ["a lost [0, 1]"]);
+    settle(&[&b, &a]);
+    assert_eq!(numbers(&a).len(), 1);
+    clock.advance(Duration::from_secs(299));
+    poll(&a);
+    poll(&b);
+    clock.advance(Duration::from_secs(299));
+    a.commit().unwrap();
+}
+
+#[test]
+fn a_listener_that_calls_its_consumer_is_told_so() {
+    struct Poll(std::sync::Weak<Consumer>, mpsc::Sender<ErrorKind>);
+    impl RebalanceListener for Poll {
+        fn on_assigned(
+            &mut self,
+            _: &RebalanceContext<'_>,
+            _: &[TopicPartition],
+        ) -> ListenerResult {
+            let consumer = self.0.upgrade().unwrap();
+            let error = consumer.poll(Duration::ZERO).unwrap_err();
+            Ok(self.1.send(error.kind())?)
+        }
+    }
+    let (broker, _) = broker(1);
+    let consumer = Arc::new(settings(&broker).build().unwrap());
+    let (tell, heard) = mpsc::channel();
+    consumer.subscribe_with(["t"], Poll(Arc::downgrade(&consumer), tell)).unwrap();
+    poll(&consumer);
+    assert_eq!(heard.try_iter().collect::<Vec<_>>(), [ErrorKind::IllegalState]);
+}
