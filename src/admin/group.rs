@@ -99,8 +99,8 @@ impl ConsumerGroup {
     }
 
     /// How far the group is behind in every partition that it has committed or that a member was
-    /// given, ordered by topic and partition. Reads no records and waits for nothing. What lingers in a producer does not
-    /// count.
+    /// given, ordered by topic and partition. Reads no records and waits for nothing. What lingers
+    /// in a producer does not count.
     ///
     /// # Errors
     ///

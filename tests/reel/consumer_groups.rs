@@ -81,24 +81,14 @@ fn members_are_watched_beside_their_process() {
     assert_eq!(rows[3], ["g", "u", "0", "-", "2", "-", &id, "/127.0.0.1", "rider"], "{said}");
 
     let said = reel.run("consumer-groups --describe --group g --members", "");
-    let width = id.len();
-    assert_eq!(
-        said,
-        format!(
-            "\n{:15} {:width$} {:17} {:15} {:15} {:15} \n{:15} {id:width$} {:17} {:15} {:15} {:15} \n",
-            "GROUP",
-            "CONSUMER-ID",
-            "GROUP-INSTANCE-ID",
-            "HOST",
-            "CLIENT-ID",
-            "#PARTITIONS",
-            "g",
-            "r-1",
-            "/127.0.0.1",
-            "rider",
-            "2"
-        )
-    );
+    let line = |fields: [&str; 6]| {
+        let [name, member, instance, host, client, count] = fields;
+        let width = id.len();
+        format!("{name:15} {member:width$} {instance:17} {host:15} {client:15} {count:15} \n")
+    };
+    let header = ["GROUP", "CONSUMER-ID", "GROUP-INSTANCE-ID", "HOST", "CLIENT-ID", "#PARTITIONS"];
+    let row = ["g", &id, "r-1", "/127.0.0.1", "rider", "2"];
+    assert_eq!(said, format!("\n{}{}", line(header), line(row)));
     let said = reel.run("consumer-groups --describe --group g --state", "");
     let line = format!("{:15} {:25} {:20} {:20} 1", "g", "-", "range", "Stable");
     assert_eq!(said.lines().nth(2), Some(line.as_str()), "{said}");
@@ -224,7 +214,7 @@ fn groups_and_offsets_are_deleted() {
 
     let deleted = reel.run("consumer-groups --delete --group h", "");
     assert_eq!(deleted, "Deletion of requested consumer groups ('h') was successful.\n");
-    assert_eq!(reel.run("consumer-groups --list", ""), "");
+    assert_eq!(reel.run("consumer-groups --list", ""), "g\n");
     let told = reel.fail("consumer-groups --delete --group h", "");
     let whole = "reel: Group 'h' could not be deleted due to: GROUP_ID_NOT_FOUND: ";
     assert!(told.starts_with(whole), "{told}");
@@ -260,6 +250,10 @@ fn groups_that_kafka_wrote_are_administered() {
     let listed = reel.run("consumer-groups --list", "");
     let names: Vec<&str> = listed.lines().collect();
     assert_eq!(names[..5], ["audit", "billing", "etl-txn", "new-proto", "partly"], "{listed}");
+    let members = reel.run("consumer-groups --describe --group audit --members", "");
+    let shown: Vec<&str> = members.lines().last().unwrap().split_whitespace().collect();
+    let id = "static-1-3846f9f9-d743-4cf5-b077-1917ba72d895";
+    assert_eq!(shown, ["audit", id, "static-1", "/127.0.0.1", "audit-client", "2"]);
     let told = reel.run("consumer-groups --describe --group partly", "");
     let rows = [["mixed", "11"], ["sensors", "34"]];
     let rows = rows.map(|[topic, offset]| row(["partly", topic, "0", offset, "-", "-"]) + "\n");
