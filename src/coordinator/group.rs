@@ -85,8 +85,9 @@ impl Group {
         self.moves
     }
 
-    /// Members may stand elsewhere than before.
-    pub(super) fn moved(&mut self) {
+    /// So many members are there from before.
+    pub(super) fn begin_after(&mut self, members: usize) {
+        self.places = members as u64;
         self.moves += 1;
     }
 

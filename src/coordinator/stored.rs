@@ -50,7 +50,7 @@ impl Group {
             };
             self.members.insert(Arc::from(stored.member_id.as_str()), entry);
         }
-        self.moved();
+        self.begin_after(value.members.len());
     }
 
     /// Its tombstone: only commits are left of it.
