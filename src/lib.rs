@@ -143,9 +143,11 @@
 //!
 //! # Administering groups
 //!
-//! [`Broker::group`] names a group: [`ConsumerGroup::lag`] says how far it is behind,
-//! [`ConsumerGroup::reset_offsets`] sets it to a time, an offset or an end in all of Kafka's ways,
-//! and [`ConsumerGroup::wait_drained`] waits until it has read everything. [`admin`] has the rest.
+//! [`Broker::group`] names a group: [`ConsumerGroup::describe`] says who is in it,
+//! [`ConsumerGroup::lag`] how far it is behind; [`ConsumerGroup::reset_offsets`] sets it to a time,
+//! an offset or an end in all of Kafka's ways; [`ConsumerGroup::wait_stable`] and
+//! [`ConsumerGroup::wait_drained`] wait until it has shared out its partitions, and until it has
+//! read everything. [`admin`] has the rest.
 //!
 //! ```
 //! # use logreel::{Broker, ProducerRecord};

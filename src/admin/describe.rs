@@ -1,35 +1,13 @@
 //! What a group is at this moment: its state and its members.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::group::{ConsumerGroup, FOLLOW_INTERVAL};
-use crate::coordinator::{GroupView, HOST, MemberView};
+use crate::coordinator::{GroupState, GroupView, HOST, MemberView};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::TopicPartition;
 use crate::wait::Waiter;
-
-/// How far a group has come in sharing out its partitions (Kafka's classic group states). Prints as
-/// Kafka's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum GroupState {
-    /// No members. What it committed stays.
-    Empty,
-    /// Members are to join again, and some have not polled yet.
-    PreparingRebalance,
-    /// All have joined; the leader has not shared out the partitions yet.
-    CompletingRebalance,
-    /// Every member has been given its partitions, and takes them up at its next poll.
-    Stable,
-}
-
-impl fmt::Display for GroupState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// A group as it is at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,14 +59,8 @@ impl From<MemberView> for GroupMember {
 
 impl From<GroupView> for GroupDescription {
     fn from(view: GroupView) -> Self {
-        let state = match view.state {
-            "Empty" => GroupState::Empty,
-            "PreparingRebalance" => GroupState::PreparingRebalance,
-            "CompletingRebalance" => GroupState::CompletingRebalance,
-            _ => GroupState::Stable,
-        };
         Self {
-            state,
+            state: view.state,
             generation: view.generation,
             assignor: view.protocol,
             leader: view.leader,

@@ -1,5 +1,5 @@
-//! Administration of consumer groups: what they have committed, how far behind they are, and
-//! setting them back.
+//! Administration of consumer groups: who is in them, what they have committed, how far behind
+//! they are, and setting them back.
 //!
 //! [`Broker::group`](crate::Broker::group) gives the handle, [`ConsumerGroup`]. What changes a
 //! group's offsets needs the group to be without members, as in Kafka; its members take them up
@@ -54,7 +54,8 @@ mod group;
 
 mod describe;
 
-pub use describe::{GroupDescription, GroupMember, GroupState};
+pub use crate::coordinator::GroupState;
+pub use describe::{GroupDescription, GroupMember};
 pub use group::ConsumerGroup;
 pub use lag::PartitionLag;
 pub use plan::{PlannedOffset, ResetPlan};

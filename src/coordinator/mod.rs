@@ -25,4 +25,5 @@ pub use member::GroupMetadata;
 pub(crate) use member::{JoinRequest, Lead, Member, MemberView, Standing, unknown_member};
 pub(crate) use offsets::{CommitValue, GroupValue, OffsetsKey, group_partition};
 pub(crate) use protocol::MemberMetadata;
+pub use stored::GroupState;
 pub(crate) use stored::{GroupView, HOST};

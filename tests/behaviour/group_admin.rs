@@ -195,6 +195,29 @@ fn deleted_offsets_are_gone_for_good_and_others_stay() {
     }
 }
 
+/// A group that never had a member is nothing but its commits.
+#[test]
+fn a_simple_group_goes_with_its_last_commit() {
+    for home in homes() {
+        let broker = home.open();
+        fill(&broker);
+        let group = broker.group("g");
+        group.alter_offsets(&offsets([("t", 0, 4), ("t", 1, 2)])).unwrap();
+        assert_eq!(group.state().unwrap(), GroupState::Empty);
+        group.delete_offsets([("t", 0)]).unwrap();
+        assert_eq!(broker.groups().unwrap(), ["g"]);
+        group.delete_offsets([("t", 1)]).unwrap();
+        drop((broker, group));
+        let broker = home.open();
+        assert!(broker.groups().unwrap().is_empty());
+        let group = broker.group("g");
+        let gone = Some(ErrorCode::GroupIdNotFound);
+        assert_eq!(code(group.describe()), gone);
+        assert_eq!(code(group.delete()), gone);
+        assert_eq!(code(group.delete_offsets([("t", 0)])), gone);
+    }
+}
+
 #[test]
 fn a_deleted_group_is_gone_for_good() {
     for home in homes() {
