@@ -182,6 +182,20 @@ impl ConsumerGroup {
     /// at its next poll, and joins anew. For a static member that does not come back before its
     /// session ends.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// let group = logreel::Broker::in_memory().group("billing");
+    /// let member = group.member().group_instance_id("b-1").build()?;
+    /// member.subscribe(["orders"])?;
+    /// member.poll(Duration::ZERO)?;
+    /// drop(member); // it may come back until its session ends
+    /// for member in group.members()? {
+    ///     group.remove_member(&member.member_id)?;
+    /// }
+    /// assert!(group.members()?.is_empty());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `UNKNOWN_MEMBER_ID`; `COORDINATOR_NOT_AVAILABLE`; `ReadOnly`; `Closed`; what stops the

@@ -260,6 +260,15 @@ impl ConsumerGroup {
 
     /// Works out a reset to these offsets, each moved into its log (`--from-file`).
     ///
+    /// ```
+    /// let broker = logreel::Broker::in_memory();
+    /// broker.create_topic("orders")?.partition(0)?.append([(None, Some("x")); 9])?;
+    /// let far = [(("orders", 0), 99)].into_iter().collect();
+    /// let plan = broker.group("billing").plan_offsets(&far)?;
+    /// assert_eq!(plan.to_csv(), "orders,0,9\n");
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`plan_reset`](Self::plan_reset).
