@@ -70,6 +70,8 @@ impl Shared {
     }
 
     fn tick_groups(&self, loaded: &mut Loaded, now: Duration, moved: &mut Vec<Arc<GroupSigns>>) {
+        // Nobody looks at the others.
+        loaded.signs.retain(|_, signs| Arc::strong_count(signs) > 1);
         let names: Vec<Placed> = loaded.groups.keys().cloned().collect();
         for placed in names {
             // What lies in a partition that cannot be read is not known well enough.

@@ -149,8 +149,9 @@ impl Shared {
         generation: i32,
         to: Assignment,
     ) -> Result<()> {
+        let now = self.context.clock.monotonic();
         let decided = self.with_group(group, |state, placed| {
-            if !state.assign(by, generation, to) {
+            if !state.assign(by, generation, to, now) {
                 return Ok(None);
             }
             let written = self.store_group(placed, state);
@@ -200,6 +201,12 @@ impl Shared {
     /// Where it shows that a group moved.
     pub(crate) fn group_signs(&self, group: &str) -> Result<Arc<GroupSigns>> {
         self.with_groups(|loaded| Ok(Arc::clone(loaded.signs.entry(group.to_owned()).or_default())))
+    }
+
+    /// The group has no such member any more, and its polls mean nothing.
+    pub(crate) fn forget_seat(&self, seat: &Seat) {
+        // A broker that is closed has forgotten everybody.
+        let _ = self.with_groups(|loaded| Ok(loaded.hearts.remove(&seat.member_id)));
     }
 
     /// A member's poll begins.

@@ -166,6 +166,9 @@ impl Consumer {
         state.membership.phase = Phase::Out;
         let lost: Vec<TopicPartition> = state.positions.iter().map(|p| p.tp.clone()).collect();
         self.take_away(state, News::Lost, &lost);
+        if let Some(seat) = &state.membership.seat {
+            self.broker.forget_seat(seat);
+        }
         state.membership.forget();
     }
 

@@ -20,7 +20,8 @@ impl Consumer {
     /// Subscribes to topics: the group shares out their partitions among its members, beginning
     /// with the next [`poll`](Self::poll). Topics that do not exist are made then if both sides
     /// allow it, else taken in when they appear. Another subscription takes the place of the
-    /// present one at the next poll; the same one again changes nothing.
+    /// present one at the next poll; the same one again changes nothing, and no topics at all means
+    /// to [`unsubscribe`](Self::unsubscribe).
     ///
     /// # Errors
     ///
@@ -95,6 +96,9 @@ impl Consumer {
         self.broker.check_open()?;
         if self.broker.read_only {
             return Err(read_only_error("joining a group"));
+        }
+        if matches!(&wants, Wants::Topics(topics) if topics.is_empty()) {
+            return self.unsubscribe();
         }
         let mut state = self.enter()?;
         if matches!(state.wants, Wants::Partitions(_)) {

@@ -10,7 +10,7 @@
 //! there are no heartbeats: one is there until it says that it goes. Only static members can be
 //! away, until their session ends; no rebalance waits for those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use super::member::{
     Entry, JoinRequest, Lead, Member, Presence, Protocols, Standing, check_instance, unknown_member,
 };
 use crate::error::{Error, ErrorCode, Result};
+use crate::types::TopicPartition;
 
 /// How far a rebalance has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -357,17 +358,27 @@ impl Group {
     }
 
     /// The leader has decided. Answers `false` when that comes too late: another rebalance began.
-    pub(crate) fn assign(&mut self, by: &Member, generation: i32, mut to: Assignment) -> bool {
+    pub(crate) fn assign(
+        &mut self,
+        by: &Member,
+        generation: i32,
+        mut to: Assignment,
+        now: Duration,
+    ) -> bool {
         let is_due = self.phase == Phase::CompletingRebalance
             && self.generation == generation
             && self.leader.as_ref() == Some(&by.id);
         if !is_due {
             return false;
         }
+        let given: BTreeSet<TopicPartition> = to.values().flatten().cloned().collect();
+        let mut orphaned = false;
         for (id, entry) in &mut self.members {
+            let had = std::mem::take(&mut entry.assignment);
             entry.assignment = to.remove(&**id).unwrap_or_default();
             if !entry.is_present() {
                 // Nobody is there to tell what it has: it has what it gets.
+                orphaned |= had.iter().any(|tp| !given.contains(tp));
                 for (_, metadata) in &mut entry.protocols {
                     metadata.owned.clone_from(&entry.assignment);
                     metadata.generation = Some(generation);
@@ -378,6 +389,10 @@ impl Group {
         self.note_synced();
         self.moves += 1;
         self.unstored = true;
+        if orphaned {
+            // A cooperative owner gives back and joins again; one that is away cannot.
+            self.rebalance(now);
+        }
         true
     }
 

@@ -36,6 +36,7 @@ mod rebalances;
 mod recovery;
 mod regressions;
 mod retries;
+mod scale;
 mod sharing;
 mod topics;
 mod user_code;

@@ -3,7 +3,6 @@
 use super::super::protocol::MemberMetadata;
 use super::*;
 use crate::coordinator::{CommitValue, GroupValue};
-use crate::types::TopicPartition;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIMITS: GroupLimits = GroupLimits { max_size: 3, initial_delay: Duration::ZERO };
@@ -53,7 +52,7 @@ fn standing(group: &mut Group, id: &str) -> Result<Standing> {
 fn decide(group: &mut Group, leader: &str) -> bool {
     let Ok(Standing::Leads(lead)) = standing(group, leader) else { return false };
     let to = (0..).zip(&lead.members).map(|(n, (id, ..))| (id.to_string(), vec![("t", n).into()]));
-    group.assign(&by(leader, lead.generation), lead.generation, to.collect())
+    group.assign(&by(leader, lead.generation), lead.generation, to.collect(), at(0))
 }
 
 fn partitions(group: &mut Group, id: &str) -> Vec<i32> {
@@ -175,7 +174,7 @@ fn the_leader_may_come_too_late() {
     rejoin(&mut group, "a", 1).unwrap();
     let Ok(Standing::Leads(lead)) = standing(&mut group, "a") else { panic!("a leads") };
     join(&mut group, "b", 2).unwrap();
-    assert!(!group.assign(&by("a", lead.generation), lead.generation, Assignment::new()));
+    assert!(!group.assign(&by("a", lead.generation), lead.generation, Assignment::new(), at(2)));
     assert_eq!(standing(&mut group, "a").unwrap(), Standing::MustRejoin);
 }
 
@@ -307,6 +306,26 @@ fn a_static_member_that_stays_away_is_out_when_its_session_ends() {
     rejoin(&mut group, "a", 66).unwrap();
     assert!(decide(&mut group, "a"));
     assert_eq!(group.generation, generation + 1);
+}
+
+/// What a member that is away has to give back nobody gives back: it was nobody's until its session
+/// ended.
+#[test]
+fn what_a_member_that_is_away_loses_is_given_out_at_once() {
+    let mut group = stable(&["a"]);
+    join_static(&mut group, "i", "i-1", 1);
+    rejoin(&mut group, "a", 1).unwrap();
+    assert!(decide(&mut group, "a"));
+    assert_eq!(partitions(&mut group, "i-1"), [1]);
+    group.lose("i-1", at(2));
+    rejoin(&mut group, "a", 3).unwrap();
+    let Ok(Standing::Leads(lead)) = standing(&mut group, "a") else { panic!("a leads") };
+    let withheld = Assignment::from([("a".to_owned(), vec![("t", 0).into()])]);
+    assert!(group.assign(&by("a", lead.generation), lead.generation, withheld, at(3)));
+    assert_eq!(standing(&mut group, "a").unwrap(), Standing::MustRejoin);
+    rejoin(&mut group, "a", 3).unwrap();
+    let Ok(Standing::Leads(lead)) = standing(&mut group, "a") else { panic!("a leads") };
+    assert_eq!(lead.members[1].2.owned, [], "nothing is withheld for it any more");
 }
 
 /// Nobody could decide: the generation stays until somebody comes or the session ends.
