@@ -74,7 +74,7 @@ fn main() -> Outcome<()> {
             let record = ProducerRecord::to("jobs").partition((number % 4) as i32);
             producer.send(record.value(number.to_string())).forget();
         }
-        producer.flush()?;
+        producer.flush(PATIENCE)?;
         sent += JOBS_PER_STEP;
         while seen.len() < sent {
             seen.insert(finished.recv_timeout(PATIENCE)?);
@@ -102,10 +102,10 @@ fn main() -> Outcome<()> {
 fn show(group: &ConsumerGroup, members: usize, wanted: &[usize]) -> Outcome<()> {
     let description = group.wait_stable(members, PATIENCE)?;
     let mut shares = Vec::new();
-    for member in description.members() {
+    for member in &description.members {
         let numbers: Vec<String> =
-            member.assignment().iter().map(|tp| tp.partition().to_string()).collect();
-        print!("{}: [{}]  ", member.client_id(), numbers.join(" "));
+            member.assignment.iter().map(|tp| tp.partition().to_string()).collect();
+        print!("{}: [{}]  ", member.client_id, numbers.join(" "));
         shares.push(numbers.len());
     }
     println!();

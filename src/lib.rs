@@ -141,6 +141,24 @@
 //! # Ok::<(), logreel::Error>(())
 //! ```
 //!
+//! # Administering groups
+//!
+//! [`Broker::group`] names a group: [`ConsumerGroup::describe`] says who is in it,
+//! [`ConsumerGroup::lag`] how far it is behind; [`ConsumerGroup::reset_offsets`] sets it to a time,
+//! an offset or an end in all of Kafka's ways; [`ConsumerGroup::wait_stable`] and
+//! [`ConsumerGroup::wait_drained`] wait until it has shared out its partitions, and until it has
+//! read everything. [`admin`] has the rest.
+//!
+//! ```
+//! # use logreel::{Broker, ProducerRecord};
+//! # let broker = Broker::in_memory();
+//! # broker.producer().build()?.send(ProducerRecord::to("orders").value("1")).wait()?;
+//! let group = broker.group("billing");
+//! group.reset_offsets("orders", logreel::admin::ResetTo::Earliest)?;
+//! assert_eq!(group.total_lag()?, 1);
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
 //! # Opening a directory
 //!
 //! [`Broker::open`] takes the directory's lock, recovers what was not closed cleanly, and adopts
@@ -173,6 +191,7 @@
 //! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
 //! * `testing`: what tests of your own program need.
 
+pub mod admin;
 mod broker;
 pub mod consumer;
 mod coordinator;
@@ -190,6 +209,7 @@ mod time;
 mod types;
 mod wait;
 
+pub use admin::ConsumerGroup;
 pub use broker::{
     Appended, Broker, BrokerBuilder, Housekeeping, NewTopic, Partition, RawRecord, RecoveryReport,
     SegmentInfo, Topic,

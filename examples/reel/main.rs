@@ -8,10 +8,16 @@
 //! `--bootstrap-server`. It is written against the public API only.
 
 mod batches;
+mod columns;
 mod console_consumer;
 mod console_producer;
+mod consumer_groups;
+mod consumer_perf;
+mod datetime;
+mod describe_groups;
 mod dump_log;
 mod failure;
+mod get_offsets;
 mod indexes;
 mod line_format;
 mod payloads;
@@ -19,6 +25,7 @@ mod perf_report;
 mod place;
 mod producer_perf;
 mod properties;
+mod reset_offsets;
 mod show;
 mod topics;
 
@@ -45,6 +52,12 @@ enum Command {
     ConsoleProducer(console_producer::Args),
     /// Print records, following the log (kafka-console-consumer)
     ConsoleConsumer(console_consumer::Args),
+    /// List and describe groups, reset and delete what they committed (kafka-consumer-groups)
+    ConsumerGroups(consumer_groups::Args),
+    /// Print offsets of a topic's partitions (kafka-get-offsets)
+    GetOffsets(get_offsets::Args),
+    /// Measure how fast records are read (kafka-consumer-perf-test)
+    ConsumerPerf(consumer_perf::Args),
     /// Measure how fast records are sent (kafka-producer-perf-test)
     ProducerPerf(producer_perf::Args),
     /// Show what is in the files of a partition (kafka-dump-log)
@@ -56,6 +69,9 @@ fn run(command: Command) -> Outcome {
         Command::Topics(args) => topics::run(args),
         Command::ConsoleProducer(args) => console_producer::run(args),
         Command::ConsoleConsumer(args) => console_consumer::run(args),
+        Command::ConsumerGroups(args) => consumer_groups::run(&args),
+        Command::GetOffsets(args) => get_offsets::run(&args),
+        Command::ConsumerPerf(args) => consumer_perf::run(&args),
         Command::ProducerPerf(args) => producer_perf::run(args),
         Command::DumpLog(args) => dump_log::run(&args),
     }

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Cursor, Log, ReadOptions};
 use crate::record::{ControlRecord, RecordBatch};
 use crate::types::IsolationLevel;
+use crate::wait::WaitQueue;
 
 /// How much of the offsets topic is read at a time when it is loaded.
 const LOAD_BYTES: usize = 1024 * 1024;
@@ -26,11 +27,18 @@ pub(super) struct Groups {
     pub(super) due: AtomicU64,
     /// How many clients were given a name.
     pub(super) clients: AtomicU64,
+    /// Those who wait for what groups commit.
+    pub(super) committed: WaitQueue,
 }
 
 impl Default for Groups {
     fn default() -> Self {
-        Self { loaded: Mutex::default(), due: AtomicU64::new(NEVER), clients: AtomicU64::default() }
+        Self {
+            loaded: Mutex::default(),
+            due: AtomicU64::new(NEVER),
+            clients: AtomicU64::default(),
+            committed: WaitQueue::new(),
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use crate::types::{Offsets, TopicPartition};
 /// A directory of topics, open in this process. Cheap to clone, shared between threads.
 ///
 /// The directory stays open until [`close`](Self::close), or until the last `Broker`, `Topic`,
-/// `Partition`, `Producer` and `Consumer` made from it is gone; that does the same and swallows
-/// errors.
+/// `Partition`, `Producer`, `Consumer` and `ConsumerGroup` made from it is gone; that does the same
+/// and swallows errors.
 ///
 /// ```
 /// use std::time::Duration;

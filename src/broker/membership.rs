@@ -189,11 +189,12 @@ impl Shared {
         if left { Ok(()) } else { Err(unknown_member(group, member)) }
     }
 
-    /// What there is to tell about a group; `None` when nobody ever spoke of it.
+    /// What there is to tell about a group; `None` when there is nothing.
     pub(crate) fn describe_group(&self, group: &str) -> Result<Option<GroupView>> {
         self.with_groups(|loaded| {
             let placed = loaded.place(group)?;
-            Ok(loaded.groups.get(&placed).map(Group::view))
+            let known = loaded.groups.get(&placed).filter(|state| !state.is_blank());
+            Ok(known.map(Group::view))
         })
     }
 

@@ -35,6 +35,8 @@ mod membership;
 
 mod group_time;
 
+mod group_admin;
+
 mod partition;
 
 mod topic;

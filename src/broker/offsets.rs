@@ -86,7 +86,10 @@ impl Shared {
             }
             Ok((placed.1, appended))
         })?;
-        self.offsets_log(partition)?.sync_to(appended.end())
+        let synced = self.offsets_log(partition)?.sync_to(appended.end());
+        // A commit that could not be synced is seen all the same.
+        self.commits_changed().wake_all();
+        synced
     }
 
     /// Whether a commit would be accepted now.

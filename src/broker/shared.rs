@@ -195,6 +195,7 @@ impl Shared {
         self.background.stop();
         let outcome = if self.read_only { Ok(()) } else { self.close_logs() };
         self.topics_changed.wake_all();
+        self.commits_changed().wake_all();
         self.lock.lock().take();
         ending.done(outcome)
     }

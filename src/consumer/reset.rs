@@ -1,6 +1,9 @@
 //! `auto.offset.reset`: where to begin without a position.
 
+use std::str::FromStr;
 use std::time::Duration;
+
+use crate::error::{Error, Result};
 
 /// Where to begin when there is no committed offset, or when the position is out of range
 /// (`auto.offset.reset`).
@@ -17,6 +20,27 @@ pub enum OffsetReset {
     /// end when there is none. As a key `by_duration:` and an ISO-8601 duration of days, hours,
     /// minutes and seconds (KIP-1106): `by_duration:P1DT12H`.
     ByDuration(Duration),
+}
+
+/// Reads a value of `auto.offset.reset`.
+///
+/// ```
+/// use std::time::Duration;
+/// use logreel::OffsetReset;
+/// assert_eq!("earliest".parse::<OffsetReset>()?, OffsetReset::Earliest);
+/// let hour = OffsetReset::ByDuration(Duration::from_secs(3600));
+/// assert_eq!("by_duration:PT1H".parse::<OffsetReset>()?, hour);
+/// # Ok::<(), logreel::Error>(())
+/// ```
+impl FromStr for OffsetReset {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text).ok_or_else(|| {
+            let wanted = "one of earliest, latest, none, by_duration:<ISO-8601> is needed";
+            Error::invalid_config("auto.offset.reset", text, wanted)
+        })
+    }
 }
 
 impl OffsetReset {

@@ -1,6 +1,7 @@
 //! A group and its record in `__consumer_offsets`: what is written, what a restart makes of it,
 //! when it is forgotten.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,31 @@ use crate::types::TopicPartition;
 /// What Kafka stores where a client's address would be.
 pub(crate) const HOST: &str = "/127.0.0.1";
 
+/// How far a group has come in sharing out its partitions (Kafka's classic group states). Prints as
+/// Kafka's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GroupState {
+    /// No members. What it committed stays.
+    Empty,
+    /// Members are to join again, and some have not polled yet.
+    PreparingRebalance,
+    /// All have joined; the leader has not shared out the partitions yet.
+    CompletingRebalance,
+    /// Every member has been given its partitions, and takes them up at its next poll.
+    Stable,
+}
+
+impl fmt::Display for GroupState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 /// What is told about a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GroupView {
-    /// Kafka's name of the state.
-    pub(crate) state: &'static str,
+    pub(crate) state: GroupState,
     pub(crate) generation: i32,
     pub(crate) protocol: Option<Arc<str>>,
     pub(crate) leader: Option<Arc<str>>,
@@ -118,10 +139,10 @@ impl Group {
         });
         GroupView {
             state: match self.phase {
-                Phase::Empty => "Empty",
-                Phase::PreparingRebalance { .. } => "PreparingRebalance",
-                Phase::CompletingRebalance => "CompletingRebalance",
-                Phase::Stable => "Stable",
+                Phase::Empty => GroupState::Empty,
+                Phase::PreparingRebalance { .. } => GroupState::PreparingRebalance,
+                Phase::CompletingRebalance => GroupState::CompletingRebalance,
+                Phase::Stable => GroupState::Stable,
             },
             generation: self.generation,
             protocol: self.protocol.clone(),

@@ -22,6 +22,7 @@ mod close;
 mod coordinators;
 mod crafted;
 mod follow;
+mod group_admin;
 mod grouped_writes;
 mod groups;
 mod idempotence;

@@ -12,5 +12,7 @@
 mod program;
 
 mod console_producer;
+mod consumer_groups;
+mod consumer_perf;
 mod producer_perf;
 mod tools;

@@ -1,9 +1,11 @@
 //! The program, and where a test runs it.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use flate2::read::GzDecoder;
 use logreel::{Broker, Partition};
 use tempfile::TempDir;
 
@@ -30,6 +32,14 @@ impl Reel {
 
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.home.path().join(name), text).unwrap();
+    }
+
+    /// Puts a directory that Kafka wrote in the place of ours.
+    pub fn unpack(&self, case: &str) {
+        let archive = format!("{}/tests/data/kafka/{case}.tar.gz", env!("CARGO_MANIFEST_DIR"));
+        let archive = GzDecoder::new(File::open(archive).unwrap());
+        tar::Archive::new(archive).unpack(self.home.path()).unwrap();
+        std::fs::rename(self.home.path().join(case), self.dir()).unwrap();
     }
 
     /// The end of each partition.
