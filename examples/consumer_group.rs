@@ -20,7 +20,7 @@ use logreel::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const JOBS_PER_STEP: usize = 100;
+const JOBS_PER_STEP: i32 = 100;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -71,14 +71,15 @@ fn main() -> Outcome<()> {
     let mut seen = BTreeSet::new();
     let mut send_and_wait = || -> Outcome<()> {
         for number in sent..sent + JOBS_PER_STEP {
-            let record = ProducerRecord::to("jobs").partition((number % 4) as i32);
+            let record = ProducerRecord::to("jobs").partition(number % 4);
             producer.send(record.value(number.to_string())).forget();
         }
         producer.flush(PATIENCE)?;
         sent += JOBS_PER_STEP;
-        while seen.len() < sent {
+        while seen.len() < usize::try_from(sent)? {
             seen.insert(finished.recv_timeout(PATIENCE)?);
         }
+        println!("{sent} jobs were sent, all of them were done");
         Ok(())
     };
 
@@ -94,7 +95,6 @@ fn main() -> Outcome<()> {
     members.remove(0).end()?;
     show(&group, 4, &[1, 1, 1, 1])?;
     send_and_wait()?;
-    println!("{sent} jobs were sent, none was lost");
     members.into_iter().try_for_each(Member::end)
 }
 
