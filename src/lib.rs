@@ -171,6 +171,7 @@
 //!
 //! * `zstd` (default): read and write zstd batches; builds the zstd C library.
 //! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
+//! * `stream`: a consumer's records as a `futures_core::Stream`.
 //! * `testing`: what tests of your own program need.
 
 mod broker;

@@ -16,6 +16,7 @@ use crate::log::names::CONSUMER_OFFSETS;
 use crate::log::{Appended, Log};
 use crate::record::BatchBuilder;
 use crate::types::{OffsetAndMetadata, Offsets, TopicPartition};
+use crate::wait::Quiet;
 
 impl Shared {
     fn with_groups<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
@@ -30,6 +31,8 @@ impl Shared {
             None if self.read_only => Arc::default(),
             None => self.offsets_topic()?.logs(),
         };
+        // Appends wake readers of the offsets topic.
+        let _quiet = Quiet::new();
         let mut groups = self.groups.0.lock();
         let known = groups.is_some();
         let loaded = groups.get_or_insert_default();

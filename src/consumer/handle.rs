@@ -3,20 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
-
 use super::config::{ConsumerBuilder, ConsumerConfig};
 use super::records::{RecordRef, Records};
-use super::state::{Hold, State, Wants};
+use super::state::{State, Wants};
 use super::wakeup::{WakeupHandle, Wakeups};
 use crate::broker::Handle;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::{Log, read_only_error};
+use crate::log::read_only_error;
 use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TopicPartition};
-use crate::wait::Waiter;
-
-/// How often a directory that another process writes is looked at while a consumer waits.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
+use crate::wait::{QuietGuard, QuietMutex};
 
 /// Reads records, by itself or as a member of a group. Methods take `&self`; calls from several
 /// threads queue up.
@@ -48,7 +43,7 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Consumer {
     pub(super) broker: Handle,
     pub(super) config: ConsumerConfig,
-    pub(super) state: Mutex<State>,
+    pub(super) state: QuietMutex<State>,
     pub(super) wakeups: Arc<Wakeups>,
 }
 
@@ -67,7 +62,7 @@ impl ConsumerBuilder {
 impl Consumer {
     fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
         broker.check_open()?;
-        Ok(Self { broker, config, state: Mutex::default(), wakeups: Arc::default() })
+        Ok(Self { broker, config, state: QuietMutex::default(), wakeups: Arc::default() })
     }
 
     /// Subscribes to topics: the group shares out their partitions at the next `poll`. Topics that
@@ -175,40 +170,9 @@ impl Consumer {
         self.poll_until(self.config.max_poll_records, self.broker.deadline(timeout))
     }
 
-    /// Polls for up to `max` records until the monotonic `deadline`.
-    pub(super) fn poll_until(&self, max: usize, deadline: Option<Duration>) -> Result<Records> {
-        let mut first = true;
-        loop {
-            self.broker.check_open()?;
-            self.wakeups.check()?;
-            let now = self.broker.context.clock.monotonic();
-            let mut state = self.prepare(std::mem::take(&mut first).then_some(now))?;
-            let hold = state.hold(&self.config, now);
-            if hold == Hold::Free {
-                let records = state.fetch(&self.config, max)?;
-                if !records.is_empty() {
-                    return Ok(records);
-                }
-                let ready = state.is_ready(&self.config, hold);
-                if ready && deadline.is_none_or(|deadline| now < deadline) {
-                    continue;
-                }
-            }
-            let logs: Vec<Arc<Log>> =
-                state.positions.iter().filter_map(|p| p.log.clone()).collect();
-            drop(state);
-            // Perhaps what is to be read lies in a batch that lingers past its time.
-            self.broker.run_due();
-            if deadline.is_some_and(|deadline| now >= deadline) {
-                return Ok(Records::default());
-            }
-            self.park(&logs, deadline, hold);
-        }
-    }
-
     /// Does what comes before reading: auto-commit, if it is given the time, joining, finding out
     /// where to read.
-    pub(super) fn prepare(&self, now: Option<Duration>) -> Result<MutexGuard<'_, State>> {
+    pub(super) fn prepare(&self, now: Option<Duration>) -> Result<QuietGuard<'_, State>> {
         let mut state = self.state.lock();
         if matches!(state.wants, Wants::Nothing) {
             return Err(Error::new(
@@ -239,16 +203,14 @@ impl Consumer {
 
     /// Commits what auto-commit has to. The state is unlocked meanwhile: a commit may lead a sync,
     /// and the callbacks of producers that follow may call this consumer.
-    fn auto_commit(&self, state: &mut MutexGuard<'_, State>, now: Option<Duration>) -> Result<()> {
+    fn auto_commit(&self, state: &mut QuietGuard<'_, State>, now: Option<Duration>) -> Result<()> {
         let offsets = state.auto_commit_due(&self.broker, &self.config, now);
         if offsets.is_empty() {
             return Ok(());
         }
         let member = state.member.clone();
         let group = State::group(&self.config)?;
-        MutexGuard::unlocked(state, || {
-            self.broker.commit_offsets(group, member.as_ref(), &offsets)
-        })?;
+        state.unlocked(|| self.broker.commit_offsets(group, member.as_ref(), &offsets))?;
         state.note_committed(&offsets);
         Ok(())
     }
@@ -261,35 +223,6 @@ impl Consumer {
             }
         }
         Ok(())
-    }
-
-    /// Waits for more to read, a topic, a wake-up, the end of the broker, the end of what holds
-    /// records back, or the deadline.
-    fn park(&self, logs: &[Arc<Log>], deadline: Option<Duration>, hold: Hold) {
-        let waiter = Waiter::new();
-        for log in logs {
-            log.readers.add(&waiter);
-        }
-        self.broker.topics_changed.add(&waiter);
-        self.wakeups.waiting.add(&waiter);
-        let follow = self.broker.read_only.then(|| self.broker.deadline(FOLLOW_INTERVAL)).flatten();
-        let held = match hold {
-            Hold::Until(until) => Some(until),
-            Hold::Free | Hold::Empty => None,
-        };
-        let until = [deadline, follow, held].into_iter().flatten().min();
-        let nothing_new = {
-            let state = self.state.lock();
-            !state.is_ready(&self.config, hold) && state.has_seen_topics(&self.broker)
-        };
-        if nothing_new && !self.wakeups.is_pending() && self.broker.check_open().is_ok() {
-            waiter.park(&self.broker.context.clock, until);
-        }
-        for log in logs {
-            log.readers.remove(&waiter);
-        }
-        self.broker.topics_changed.remove(&waiter);
-        self.wakeups.waiting.remove(&waiter);
     }
 
     /// Commits the positions that polls have reached, whether or not the records were processed.

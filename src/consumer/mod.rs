@@ -41,6 +41,10 @@ mod wakeup;
 
 mod handle;
 
+mod watch;
+
+mod future;
+
 mod places;
 
 mod iter;
@@ -50,6 +54,9 @@ pub use crate::coordinator::assignor::{
     RoundRobinAssignor, StickyAssignor, Subscription,
 };
 pub use config::ConsumerBuilder;
+#[cfg(feature = "stream")]
+pub use future::RecordStream;
+pub use future::{NextBatch, Recv};
 pub use handle::Consumer;
 pub use iter::Iter;
 pub use records::{Record, RecordRef, Records, RecordsIter};

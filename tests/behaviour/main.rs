@@ -13,12 +13,14 @@
     reason = "a test that fails may panic"
 )]
 
+mod awaiting;
 mod homes;
 
 mod checkpoints;
 mod clients;
 mod clocks;
 mod close;
+mod consumer_futures;
 mod coordinators;
 mod crafted;
 mod follow;
