@@ -195,7 +195,9 @@ pub use broker::{
     Appended, Broker, BrokerBuilder, Housekeeping, NewTopic, Partition, RawRecord, RecoveryReport,
     SegmentInfo, Topic,
 };
-pub use consumer::{Consumer, OffsetReset, Record, RecordRef, Records, WakeupHandle};
+pub use consumer::{
+    CommitHandle, Committer, Consumer, OffsetReset, Record, RecordRef, Records, WakeupHandle,
+};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use log::config::{CleanupPolicy, TopicConfig};
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};

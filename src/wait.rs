@@ -77,6 +77,10 @@ pub(crate) struct QuietGuard<'a, T> {
 }
 
 impl<T> QuietMutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
     pub(crate) fn lock(&self) -> QuietGuard<'_, T> {
         let quiet = Quiet::new();
         QuietGuard { guard: self.0.lock(), quiet: Some(quiet) }

@@ -29,6 +29,8 @@ mod open;
 
 mod offsets;
 
+mod commits;
+
 mod partition;
 
 mod topic;
@@ -46,6 +48,7 @@ pub use topic::Topic;
 pub use topics::NewTopic;
 
 pub(crate) use background::Duty;
+pub(crate) use commits::CommitRequest;
 #[cfg(feature = "testing")]
 pub(crate) use faults::FaultPoint;
 #[cfg(feature = "testing")]

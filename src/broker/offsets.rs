@@ -106,23 +106,51 @@ impl Shared {
         offsets: &Offsets,
     ) -> Result<()> {
         self.check_writable("committing")?;
-        for (tp, position) in offsets.iter() {
-            check_position(tp, position)?;
-        }
         if offsets.is_empty() {
             return Ok(());
         }
-        self.with_groups(|loaded| {
+        self.check_commit(group, by, offsets)?;
+        self.sync_positions(offsets)?;
+        let (partition, end) = self.write_commit(group, by, offsets)?;
+        self.sync_commits(partition, end)
+    }
+
+    /// What can be said of a commit before anything is synced for it.
+    pub(super) fn check_commit(
+        &self,
+        group: &str,
+        by: Option<&Member>,
+        offsets: &Offsets,
+    ) -> Result<()> {
+        for (tp, position) in offsets.iter() {
+            check_position(tp, position)?;
+        }
+        self.with_loaded(|loaded| {
             let placed = loaded.place(group)?;
             loaded.groups.get(&placed).map_or(Ok(()), |state| state.check_commit(group, by))
-        })?;
+        })
+    }
+
+    /// Makes the records durable that a commit points past. Runs callbacks of producers.
+    pub(super) fn sync_positions(&self, offsets: &Offsets) -> Result<()> {
         for (tp, position) in offsets.iter() {
             // A commit may point past the end, or to a topic that is gone.
             if let Ok(log) = self.log(tp) {
                 log.sync_to(position.offset().min(log.end_offset()))?;
             }
         }
-        let (partition, appended) = self.with_groups(|loaded| {
+        Ok(())
+    }
+
+    /// Writes a commit whose records are durable; answers up to where which partition of the
+    /// offsets topic is to be synced.
+    pub(super) fn write_commit(
+        &self,
+        group: &str,
+        by: Option<&Member>,
+        offsets: &Offsets,
+    ) -> Result<(i32, i64)> {
+        self.with_loaded(|loaded| {
             let placed = loaded.place(group)?;
             let state = loaded.groups.entry(placed.clone()).or_default();
             state.check_commit(group, by)?;
@@ -140,9 +168,12 @@ impl Shared {
             for (tp, value) in values {
                 state.apply_commit(&tp, value);
             }
-            Ok((placed.1, appended))
-        })?;
-        self.offsets_log(partition)?.sync_to(appended.end())
+            Ok((placed.1, appended.end()))
+        })
+    }
+
+    pub(super) fn sync_commits(&self, partition: i32, end: i64) -> Result<()> {
+        self.offsets_log(partition)?.sync_to(end)
     }
 
     /// What groups committed for a topic goes with it; a new topic of its name begins at its start.

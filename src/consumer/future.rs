@@ -165,14 +165,14 @@ impl Pending {
                 // Perhaps what is to be read lies in a batch that lingers past its time.
                 broker.run_due();
             }
-            let hold = nothing.hold;
+            let (hold, made) = (nothing.hold, consumer.made_before(&nothing));
             let watch = match self.watch.take() {
                 Some(watch) if watch.covers(&nothing.logs) => watch,
                 _ => Watch::new(consumer, nothing.logs),
             };
             let waiter = Arc::clone(&self.watch.insert(watch).waiter);
             // Look once more after leaving the waker.
-            if !waiter.leave(context.waker()) || consumer.has_news(hold) {
+            if !waiter.leave(context.waker()) || consumer.has_news(hold, made) {
                 continue;
             }
             if passed {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::commits::Commits;
 use super::config::{ConsumerBuilder, ConsumerConfig};
 use super::records::{RecordRef, Records};
 use super::state::{State, Wants};
@@ -45,6 +46,7 @@ pub struct Consumer {
     pub(super) config: ConsumerConfig,
     pub(super) state: QuietMutex<State>,
     pub(super) wakeups: Arc<Wakeups>,
+    pub(super) commits: Arc<Commits>,
 }
 
 impl ConsumerBuilder {
@@ -62,7 +64,11 @@ impl ConsumerBuilder {
 impl Consumer {
     fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
         broker.check_open()?;
-        Ok(Self { broker, config, state: QuietMutex::default(), wakeups: Arc::default() })
+        let (state, wakeups) = (State::default(), Arc::<Wakeups>::default());
+        let group = State::group(&config).map(str::to_owned);
+        let identity = Arc::clone(&state.identity);
+        let commits = Commits::new(broker.shared(), group, identity, Arc::clone(&wakeups));
+        Ok(Self { broker, config, state: QuietMutex::new(state), wakeups, commits })
     }
 
     /// Subscribes to topics: the group shares out their partitions at the next `poll`. Topics that
@@ -201,18 +207,22 @@ impl Consumer {
         WakeupHandle::new(Arc::clone(&self.wakeups))
     }
 
-    /// Commits what auto-commit has to. The state is unlocked meanwhile: a commit may lead a sync,
-    /// and the callbacks of producers that follow may call this consumer.
+    /// Commits what auto-commit has to: with the time later, else before this returns. The state is
+    /// unlocked meanwhile: a commit may lead a sync, and the callbacks of producers that follow may
+    /// call this consumer.
     fn auto_commit(&self, state: &mut QuietGuard<'_, State>, now: Option<Duration>) -> Result<()> {
-        let offsets = state.auto_commit_due(&self.broker, &self.config, now);
-        if offsets.is_empty() {
-            return Ok(());
+        if self.commits.take_auto_failed() {
+            state.forget_committed();
         }
-        let member = state.member.clone();
-        let group = State::group(&self.config)?;
-        state.unlocked(|| self.broker.commit_offsets(group, member.as_ref(), &offsets))?;
-        state.note_committed(&offsets);
-        Ok(())
+        let offsets = state.auto_commit_due(&self.broker, &self.config, now);
+        if now.is_none() {
+            state.unlocked(|| self.commits.commit_now(&offsets))?;
+        } else if !offsets.is_empty() {
+            // A failure takes it back.
+            state.note_committed(&offsets);
+            state.unlocked(|| self.commits.auto_commit(offsets));
+        }
+        self.commits.take_auto_error()
     }
 
     /// Looks for what another process wrote.
@@ -226,18 +236,19 @@ impl Consumer {
     }
 
     /// Commits the positions that polls have reached, whether or not the records were processed.
-    /// Durable on return, and never before the records below them are.
+    /// Durable on return, and never before the records below them are. Commits that were asked for
+    /// before, [to be done later](Self::commit_async), are finished and called back first.
     ///
     /// # Errors
     ///
     /// `INVALID_GROUP_ID` without a group; `UNKNOWN_MEMBER_ID` or `ILLEGAL_GENERATION` when the
     /// group has moved on; `COORDINATOR_NOT_AVAILABLE`; what stops the offsets topic's storage.
     pub fn commit(&self) -> Result<()> {
-        let state = self.state.lock();
-        let (offsets, member) = (state.to_commit(), state.member.clone());
-        drop(state);
-        let group = State::group(&self.config)?;
-        self.broker.commit_offsets(group, member.as_ref(), &offsets)
+        self.commits.check()?;
+        self.commits.finish_earlier();
+        self.commits.report();
+        let offsets = self.state.lock().to_commit();
+        self.commits.commit_now(&offsets)
     }
 
     /// Commits these positions: for each partition the offset of the *next* record to read.
@@ -246,9 +257,10 @@ impl Consumer {
     ///
     /// As [`commit`](Self::commit); `OFFSET_METADATA_TOO_LARGE` over 4096 bytes; a negative offset.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
-        let member = self.state.lock().member.clone();
-        let group = State::group(&self.config)?;
-        self.broker.commit_offsets(group, member.as_ref(), offsets)
+        self.commits.check()?;
+        self.commits.finish_earlier();
+        self.commits.report();
+        self.commits.commit_now(offsets)
     }
 
     /// Commits that a record and all before it in its partition were processed: its offset + 1.
@@ -307,13 +319,17 @@ impl Consumer {
         }
     }
 
-    /// Commits if auto-commit is on, and leaves the group.
+    /// Finishes the commits that were asked for, commits if auto-commit is on, leaves the group,
+    /// and runs the callbacks of commits.
     ///
     /// # Errors
     ///
     /// Those of a commit. The consumer has left all the same.
     pub fn close(self) -> Result<()> {
-        self.unsubscribe()
+        let outcome = self.unsubscribe();
+        self.commits.end();
+        self.commits.report();
+        outcome
     }
 
     /// Whether only committed records are returned.
@@ -325,6 +341,9 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
+        // What was asked for is done, as the member that asked for it.
+        self.commits.finish_earlier();
+        self.commits.end();
         // Nobody is left to hear of errors; a closed broker has let the member go already.
         let _ = self.state.lock().leave(&self.broker, &self.config);
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::config::ConsumerConfig;
+use super::identity::Identity;
 use super::position::{Limits, Position};
 use super::records::Records;
 use super::reset::OffsetReset;
@@ -41,6 +42,8 @@ pub(crate) enum Hold {
 pub(crate) struct State {
     pub(crate) wants: Wants,
     pub(crate) member: Option<Member>,
+    /// The same, for those that commit without this state's lock.
+    pub(crate) identity: Arc<Identity>,
     pub(crate) positions: Vec<Position>,
     /// The next poll begins with this one, so that every partition gets its turn.
     turn: usize,
@@ -151,6 +154,7 @@ impl State {
         self.leave(broker, config)?;
         let partitions: Vec<TopicPartition> = assignment.iter().map(|(tp, _)| tp.clone()).collect();
         self.member = Some(broker.join_group(group, topics, &partitions)?);
+        self.identity.set(self.member.clone());
         let mut old = std::mem::take(&mut self.positions);
         for (tp, log) in assignment {
             let kept = old.iter().position(|position| {
@@ -166,6 +170,7 @@ impl State {
 
     /// Leaves the group, if the consumer is in it.
     pub(crate) fn leave(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
+        self.identity.set(None);
         match self.member.take() {
             Some(member) => broker.leave_group(Self::group(config)?, &member),
             None => Ok(()),
@@ -395,6 +400,11 @@ impl State {
         for (tp, position) in offsets.iter() {
             self.committed.insert(tp.clone(), position.offset());
         }
+    }
+
+    /// An auto-commit failed: all of it is committed again.
+    pub(crate) fn forget_committed(&mut self) {
+        self.committed.clear();
     }
 
     pub(crate) fn position_mut(&mut self, tp: &TopicPartition) -> Result<&mut Position> {

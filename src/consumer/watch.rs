@@ -26,6 +26,8 @@ pub(super) struct Nothing {
     /// When the look began.
     now: Duration,
     pub(super) hold: Hold,
+    /// How many commits had been made later; the callbacks of those have run.
+    made: u64,
     /// There is more, but not for this look.
     pub(super) is_ready: bool,
     /// What may bring more.
@@ -89,9 +91,9 @@ impl Consumer {
             if is_over {
                 return Ok(Records::default());
             }
-            let hold = nothing.hold;
+            let (hold, made) = (nothing.hold, self.made_before(&nothing));
             let watch = Watch::new(self, nothing.logs);
-            if !self.has_news(hold) {
+            if !self.has_news(hold, made) {
                 let until = [deadline, self.wait_end(hold)].into_iter().flatten().min();
                 watch.waiter.park(&self.broker.context.clock, until);
             }
@@ -103,6 +105,11 @@ impl Consumer {
     pub(super) fn look(&self, max: usize, first: bool) -> Result<Look> {
         self.broker.check_open()?;
         self.wakeups.check()?;
+        self.commits.report();
+        let made = self.commits.made();
+        if !first {
+            self.commits.take_auto_error()?;
+        }
         let now = self.broker.context.clock.monotonic();
         let mut state = self.prepare(first.then_some(now))?;
         let hold = state.hold(&self.config, now);
@@ -115,15 +122,23 @@ impl Consumer {
             is_ready = state.is_ready(&self.config, hold);
         }
         let logs = state.positions.iter().filter_map(|p| p.log.clone()).collect();
-        Ok(Look::Nothing(Nothing { now, hold, is_ready, logs }))
+        Ok(Look::Nothing(Nothing { now, hold, made, is_ready, logs }))
+    }
+
+    /// The commits whose callbacks a wait does not end for. Without threads these are also those
+    /// that were made just now, here: else a callback that always commits again would keep the poll
+    /// from its end.
+    pub(super) fn made_before(&self, nothing: &Nothing) -> u64 {
+        if self.broker.config.has_threads() { nothing.made } else { self.commits.made() }
     }
 
     /// Whether another look would find something else than the last one.
-    pub(super) fn has_news(&self, hold: Hold) -> bool {
+    pub(super) fn has_news(&self, hold: Hold, made: u64) -> bool {
         let state = self.state.lock();
         state.is_ready(&self.config, hold)
             || !state.has_seen_topics(&self.broker)
             || self.wakeups.is_pending()
+            || self.commits.made() != made
             || self.broker.check_open().is_err()
     }
 

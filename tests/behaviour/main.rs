@@ -16,6 +16,7 @@
 mod awaiting;
 mod homes;
 
+mod async_commits;
 mod checkpoints;
 mod clients;
 mod clocks;
