@@ -79,7 +79,7 @@ fn callbacks_run_in_order_inside_calls_of_the_consumer() {
 #[test]
 fn a_commit_that_blocks_comes_after_those_before_it() {
     let home = disk();
-    let broker = home.builder().clock(&MockClock::manual(NOW)).open().unwrap();
+    let broker = home.builder().clock(MockClock::manual(NOW)).open().unwrap();
     fill(&broker, 10);
     let consumer = member(&broker);
     consumer.poll(SECOND).unwrap();
@@ -103,7 +103,7 @@ fn a_commit_that_blocks_comes_after_those_before_it() {
 #[test]
 fn a_close_makes_what_waits_and_calls_back() {
     let home = disk();
-    let broker = home.builder().clock(&MockClock::manual(NOW)).open().unwrap();
+    let broker = home.builder().clock(MockClock::manual(NOW)).open().unwrap();
     fill(&broker, 10);
     let consumer = member(&broker);
     consumer.poll(SECOND).unwrap();
@@ -122,7 +122,7 @@ fn a_close_makes_what_waits_and_calls_back() {
 fn a_drop_makes_what_waits_and_calls_nobody() {
     for close_broker in [false, true] {
         let home = disk();
-        let broker = home.builder().clock(&MockClock::manual(NOW)).open().unwrap();
+        let broker = home.builder().clock(MockClock::manual(NOW)).open().unwrap();
         fill(&broker, 10);
         let consumer = member(&broker);
         consumer.poll(SECOND).unwrap();
