@@ -125,6 +125,9 @@
 //! [`Consumer::iter`] hands out records one by one, [`Consumer::read_to_end`] everything there is
 //! now. [`Consumer::seek`] goes to an offset, a time, the beginning or the end;
 //! [`Consumer::pause`] rests partitions; a [`WakeupHandle`] ends a poll from another thread.
+//! [`Consumer::next_batch`] and [`Consumer::recv`] are polls to be awaited, with any runtime or
+//! none. [`Consumer::commit_async`] has a commit made later, without waiting for the disk, and a
+//! [`Committer`] commits from worker threads.
 //! [`consumer`] has every setting.
 //!
 //! ```
