@@ -125,6 +125,9 @@
 //! [`Consumer::iter`] hands out records one by one, [`Consumer::read_to_end`] everything there is
 //! now. [`Consumer::seek`] goes to an offset, a time, the beginning or the end;
 //! [`Consumer::pause`] rests partitions; a [`WakeupHandle`] ends a poll from another thread.
+//! [`Consumer::next_batch`] and [`Consumer::recv`] are polls to be awaited, with any runtime or
+//! none. [`Consumer::commit_async`] has a commit made later, without waiting for the disk, and a
+//! [`Committer`] commits from worker threads.
 //! [`consumer`] has every setting.
 //!
 //! ```
@@ -189,6 +192,7 @@
 //!
 //! * `zstd` (default): read and write zstd batches; builds the zstd C library.
 //! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
+//! * `stream`: a consumer's records as a `futures_core::Stream`.
 //! * `testing`: what tests of your own program need.
 
 pub mod admin;
@@ -214,7 +218,9 @@ pub use broker::{
     Appended, Broker, BrokerBuilder, Housekeeping, NewTopic, Partition, RawRecord, RecoveryReport,
     SegmentInfo, Topic,
 };
-pub use consumer::{Consumer, OffsetReset, Record, RecordRef, Records, WakeupHandle};
+pub use consumer::{
+    CommitHandle, Committer, Consumer, OffsetReset, Record, RecordRef, Records, WakeupHandle,
+};
 pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use log::config::{CleanupPolicy, TopicConfig};
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};

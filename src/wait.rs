@@ -7,12 +7,15 @@
 //! the thing it waits for is there, then parks; the other side makes the change, *then* wakes.
 //! Both sides put a sequentially consistent fence in between.
 
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::time::{Clock, Idle};
 
@@ -20,6 +23,95 @@ use crate::time::{Clock, Idle};
 pub(crate) fn contain(user_code: impl FnOnce()) {
     // The panic has been reported by the panic hook; there is nobody to hand it to.
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(user_code));
+}
+
+thread_local! {
+    /// How many [`Quiet`]s this thread has, and the wakers that wait for the last of them to go.
+    static QUIET: Cell<usize> = const { Cell::new(0) };
+    static HELD: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it lives, this thread wakes threads but no futures: a waker is the user's code, and may
+/// call whatever the locks of this thread guard. Made before the lock is taken, so that it goes
+/// after the lock, and wakes them then. Nothing of the user's may run meanwhile: it could wait for
+/// a future that is held back here.
+#[derive(Debug)]
+pub(crate) struct Quiet(PhantomData<*const ()>);
+
+impl Quiet {
+    pub(crate) fn new() -> Self {
+        QUIET.set(QUIET.get() + 1);
+        Self(PhantomData)
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        QUIET.set(QUIET.get().saturating_sub(1));
+        if QUIET.get() == 0 {
+            for waker in HELD.take() {
+                contain(|| waker.wake());
+            }
+        }
+    }
+}
+
+/// Wakes a future, as soon as that is allowed.
+fn wake(waker: Waker) {
+    if QUIET.get() > 0 {
+        HELD.with_borrow_mut(|held| held.push(waker));
+    } else {
+        contain(|| waker.wake());
+    }
+}
+
+/// A lock under which no future is woken; see [`Quiet`].
+#[derive(Debug, Default)]
+pub(crate) struct QuietMutex<T>(Mutex<T>);
+
+/// The lock while it is held. The fields go in this order.
+#[derive(Debug)]
+pub(crate) struct QuietGuard<'a, T> {
+    guard: MutexGuard<'a, T>,
+    quiet: Option<Quiet>,
+}
+
+impl<T> QuietMutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> QuietGuard<'_, T> {
+        let quiet = Quiet::new();
+        QuietGuard { guard: self.0.lock(), quiet: Some(quiet) }
+    }
+}
+
+impl<T> QuietGuard<'_, T> {
+    /// Lets go of the lock while `act` runs, which may be the user's code.
+    pub(crate) fn unlocked<R>(&mut self, act: impl FnOnce() -> R) -> R {
+        let quiet = &mut self.quiet;
+        MutexGuard::unlocked(&mut self.guard, || {
+            drop(quiet.take());
+            let answer = act();
+            *quiet = Some(Quiet::new());
+            answer
+        })
+    }
+}
+
+impl<T> Deref for QuietGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for QuietGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
 }
 
 /// Somebody who can be woken: a thread that parks, or a future that left its waker.
@@ -49,8 +141,21 @@ impl Waiter {
             state.waker.take()
         };
         if let Some(waker) = waker {
-            contain(|| waker.wake());
+            wake(waker);
         }
+    }
+
+    /// Leaves a waker for the next signal; `false` if there was one already, which is consumed.
+    pub(crate) fn leave(&self, waker: &Waker) -> bool {
+        // Cloning and dropping wakers is the user's code as well.
+        let mut waker = Some(waker.clone());
+        let mut state = self.state.lock();
+        let signalled = std::mem::take(&mut state.signalled);
+        if !signalled {
+            std::mem::swap(&mut state.waker, &mut waker);
+        }
+        drop(state);
+        !signalled
     }
 
     /// Blocks until signalled (`true`) or until the monotonic `deadline` has passed (`false`).
@@ -195,6 +300,45 @@ mod tests {
             queue.wake_all();
         });
         assert_eq!(queue.count.load(Ordering::SeqCst), 0);
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_future_is_woken_once_the_last_lock_is_let_go() {
+        let (first, second) = (QuietMutex::<()>::default(), QuietMutex::<()>::default());
+        let count = Arc::new(Count::default());
+        let (waiter, waker) = (Waiter::new(), Waker::from(Arc::clone(&count)));
+        assert!(waiter.leave(&waker));
+        let outer = first.lock();
+        let inner = second.lock();
+        waiter.signal();
+        drop(inner);
+        assert_eq!(count.0.load(Ordering::SeqCst), 0, "the first lock is held");
+        drop(outer);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(!waiter.leave(&waker), "the signal is remembered");
+        assert!(waiter.leave(&waker), "once");
+    }
+
+    #[test]
+    fn a_waker_left_again_is_woken_once() {
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        let waiter = Waiter::new();
+        for count in &counts {
+            assert!(waiter.leave(&Waker::from(Arc::clone(count))));
+        }
+        waiter.signal();
+        waiter.signal();
+        let woken = counts.map(|count| count.0.load(Ordering::SeqCst));
+        assert_eq!(woken, [0, 1]);
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl BrokerBuilder {
     /// | `group.min.session.timeout.ms` | 6000 | | of static members |
     /// | `num.partitions` | 1 | 1 to 100000 | of topics that clients make |
     /// | `offsets.retention.check.interval.ms` | 600000 | from 1 | |
-    /// | `offsets.retention.minutes` | 10080 | from 1 | commits of groups without members; an adopted directory keeps them unless this is set |
+    /// | `offsets.retention.minutes` | 10080 | from 1 | adopted directories keep all until set |
     /// | `offsets.topic.num.partitions` | 1 (Kafka: 50) | 1 to 100000 | when the topic is made |
     /// | `producer.id.expiration.ms` | 86400000 | from 1 | |
     ///

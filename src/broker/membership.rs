@@ -30,14 +30,15 @@ pub(crate) struct Seat {
 type Written = Option<(i32, Appended)>;
 
 impl Shared {
-    /// Lets something happen to a group: stores what it changed, and tells the members.
+    /// Lets something happen to a group: stores what it changed, and tells the members. Also while
+    /// the broker closes.
     pub(super) fn with_group<T>(
         &self,
         name: &str,
         act: impl FnOnce(&mut Group, &Placed) -> Result<T>,
     ) -> Result<(T, Written)> {
         let mut moved = None;
-        let outcome = self.with_groups(|loaded| {
+        let outcome = self.with_loaded(|loaded| {
             let placed = loaded.place(name)?;
             let mut state = loaded.groups.remove(&placed).unwrap_or_default();
             let before = state.moves();
@@ -126,6 +127,7 @@ impl Shared {
 
     /// Where a member stands.
     pub(crate) fn standing(&self, group: &str, member: &Member) -> Result<Standing> {
+        self.check_open()?;
         self.with_group(group, |state, _| state.standing(group, member))
             .map(|(standing, _)| standing)
     }
@@ -149,6 +151,7 @@ impl Shared {
         generation: i32,
         to: Assignment,
     ) -> Result<()> {
+        self.check_open()?;
         let now = self.context.clock.monotonic();
         let decided = self.with_group(group, |state, placed| {
             if !state.assign(by, generation, to, now) {
@@ -174,6 +177,7 @@ impl Shared {
 
     /// A member goes: for good, or, if it is static and `stay`, until its session ends.
     pub(crate) fn leave_group(&self, group: &str, member: &str, stay: bool) -> Result<()> {
+        self.check_open()?;
         let now = self.context.clock.monotonic();
         let left = self.with_group(group, |state, _| {
             Ok(if stay { state.lose(member, now) } else { state.leave(member, now) })
@@ -184,6 +188,7 @@ impl Shared {
 
     /// Removes a member by the name an administrator knows it by.
     pub(crate) fn remove_member(&self, group: &str, member: &str) -> Result<()> {
+        self.check_open()?;
         let now = self.context.clock.monotonic();
         let (left, _) = self.with_group(group, |state, _| Ok(state.leave(member, now)))?;
         if left { Ok(()) } else { Err(unknown_member(group, member)) }

@@ -37,6 +37,8 @@ mod group_time;
 
 mod group_admin;
 
+mod commits;
+
 mod partition;
 
 mod topic;
@@ -54,6 +56,7 @@ pub use topic::Topic;
 pub use topics::NewTopic;
 
 pub(crate) use background::Duty;
+pub(crate) use commits::CommitRequest;
 #[cfg(feature = "testing")]
 pub(crate) use faults::FaultPoint;
 #[cfg(feature = "testing")]

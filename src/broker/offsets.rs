@@ -13,6 +13,7 @@ use crate::log::names::CONSUMER_OFFSETS;
 use crate::log::{Appended, Log};
 use crate::record::BatchBuilder;
 use crate::types::{OffsetAndMetadata, Offsets, TopicPartition};
+use crate::wait::Quiet;
 
 impl Shared {
     pub(super) fn with_groups<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
@@ -21,12 +22,14 @@ impl Shared {
     }
 
     /// The same for what goes on while the broker closes.
-    fn with_loaded<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
+    pub(super) fn with_loaded<T>(&self, act: impl FnOnce(&mut Loaded) -> Result<T>) -> Result<T> {
         let logs = match self.topic(CONSUMER_OFFSETS) {
             Some(topic) => topic.logs(),
             None if self.read_only => Arc::default(),
             None => self.offsets_topic()?.logs(),
         };
+        // Appends wake readers of the offsets topic.
+        let _quiet = Quiet::new();
         let mut groups = self.groups.loaded.lock();
         let known = groups.is_some();
         let loaded = groups.get_or_insert_default();
@@ -55,21 +58,57 @@ impl Shared {
         offsets: &Offsets,
     ) -> Result<()> {
         self.check_writable("committing")?;
-        for (tp, position) in offsets.iter() {
-            check_position(tp, position)?;
-        }
         if offsets.is_empty() {
             return Ok(());
         }
-        let logs: Vec<Arc<Log>> =
-            offsets.iter().map(|(tp, _)| self.log(tp)).collect::<Result<_>>()?;
-        self.check_commit(group, by)?;
-        for ((_, position), log) in offsets.iter().zip(&logs) {
+        self.check_commit(group, by, offsets)?;
+        self.sync_positions(offsets)?;
+        let (partition, end) = self.write_commit(group, by, offsets)?;
+        self.sync_commits(partition, end)
+    }
+
+    /// What can be said of a commit before anything is synced for it.
+    pub(super) fn check_commit(
+        &self,
+        group: &str,
+        by: Option<&Member>,
+        offsets: &Offsets,
+    ) -> Result<()> {
+        for (tp, position) in offsets.iter() {
+            check_position(tp, position)?;
+            self.log(tp)?;
+        }
+        self.with_loaded(|loaded| {
+            let placed = loaded.place(group)?;
+            match loaded.groups.get(&placed) {
+                Some(state) => state.check_commit(group, by),
+                None => Group::default().check_commit(group, by),
+            }
+        })
+    }
+
+    /// Makes the records durable that a commit points past. Runs callbacks of producers.
+    pub(super) fn sync_positions(&self, offsets: &Offsets) -> Result<()> {
+        for (tp, position) in offsets.iter() {
+            let log = self.log(tp)?;
             // A commit may point past the end.
             log.sync_to(position.offset().min(log.end_offset()))?;
         }
+        Ok(())
+    }
+
+    /// Writes a commit whose records are durable; answers up to where which partition of the
+    /// offsets topic is to be synced.
+    pub(super) fn write_commit(
+        &self,
+        group: &str,
+        by: Option<&Member>,
+        offsets: &Offsets,
+    ) -> Result<(i32, i64)> {
         let now = self.context.clock.wall_millis();
-        let ((partition, appended), _) = self.with_group(group, |state, placed| {
+        let written = self.with_group(group, |state, placed| {
+            // A topic that was deleted meanwhile takes its commits with it.
+            offsets.iter().try_for_each(|(tp, _)| self.log(tp).map(drop))?;
             state.check_commit(group, by)?;
             let values: Vec<(TopicPartition, CommitValue)> = offsets
                 .iter()
@@ -84,23 +123,16 @@ impl Shared {
             for (tp, value) in values {
                 state.commits.insert(&tp, value);
             }
-            Ok((placed.1, appended))
-        })?;
-        let synced = self.offsets_log(partition)?.sync_to(appended.end());
+            Ok((placed.1, appended.end()))
+        });
+        written.map(|(end, _)| end)
+    }
+
+    pub(super) fn sync_commits(&self, partition: i32, end: i64) -> Result<()> {
+        let synced = self.offsets_log(partition)?.sync_to(end);
         // A commit that could not be synced is seen all the same.
         self.commits_changed().wake_all();
         synced
-    }
-
-    /// Whether a commit would be accepted now.
-    pub(crate) fn check_commit(&self, group: &str, by: Option<&Member>) -> Result<()> {
-        self.with_groups(|loaded| {
-            let placed = loaded.place(group)?;
-            match loaded.groups.get(&placed) {
-                Some(state) => state.check_commit(group, by),
-                None => Group::default().check_commit(group, by),
-            }
-        })
     }
 
     /// What groups committed for a topic goes with it; a new topic of its name begins at its start.

@@ -160,7 +160,7 @@ fn assemble(
     read_only: bool,
 ) -> Arc<Shared> {
     let shared = Arc::new_cyclic(|this: &Weak<Shared>| Shared {
-        background: Background::new(config.has_threads() && !read_only, config.clock.clone()),
+        background: Background::new(config.has_threads(), config.clock.clone()),
         config,
         context,
         read_only,

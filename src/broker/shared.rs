@@ -107,14 +107,18 @@ impl Shared {
         self.background.wake(&work)
     }
 
+    /// When the next duty is due.
+    pub(crate) fn next_duty(&self) -> Option<Duration> {
+        let duties = self.duties();
+        duties.iter().filter_map(|duty| duty.next_due()).chain(self.next_group_due()).min()
+    }
+
     /// When something is due next.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
-        let duties = self.duties().iter().filter_map(|duty| duty.next_due()).min();
-        let groups = self.next_group_due();
-        [duties, groups, self.background.next_sync(), *self.checkpoint_due.lock()]
+        [self.next_duty(), self.background.next_sync(), *self.checkpoint_due.lock()]
             .into_iter()
             .flatten()
             .min()

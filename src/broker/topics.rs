@@ -16,6 +16,7 @@ use crate::log::{Halt, Log, OpenOptions, TopicConfig};
 use crate::random::Random;
 use crate::storage::{FileName, FilePath, Open, Storage};
 use crate::types::{TimestampType, TopicId, TopicPartition};
+use crate::wait::Quiet;
 
 /// A topic to be created.
 ///
@@ -269,6 +270,7 @@ impl Shared {
                 format!("topic {name} belongs to the coordinators and cannot be deleted"),
             ));
         }
+        let quiet = Quiet::new();
         let mut catalog = self.catalog.lock();
         self.check_open()?;
         let topic = self.topic(name).ok_or_else(|| Error::unknown_topic(name))?;
@@ -291,6 +293,7 @@ impl Shared {
             if catalog.store(storage).is_err() {
                 stop(&Halt::Poisoned(error.clone()));
                 drop(catalog);
+                drop(quiet);
                 logs.iter().for_each(|log| log.fail_waiting());
             }
             return Err(error);
@@ -302,6 +305,7 @@ impl Shared {
         self.topics_changed();
         let outcome = self.remove_topic(&mut catalog, changed, name, &logs);
         drop(catalog);
+        drop(quiet);
         for log in logs.iter() {
             log.sync.fail(&Error::unknown_topic(name));
         }

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use parking_lot::MutexGuard;
-
 use super::handle::Consumer;
 use super::leader::{decide, panicked};
 use super::listener::{ListenerResult, RebalanceContext, RebalanceListener};
@@ -21,8 +19,9 @@ use crate::coordinator::assignor::{Assignor, RebalanceProtocol};
 use crate::coordinator::{JoinRequest, Lead, MemberMetadata, Standing};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::types::TopicPartition;
+use crate::wait::QuietGuard;
 
-type Locked<'a> = MutexGuard<'a, State>;
+type Locked<'a> = QuietGuard<'a, State>;
 
 /// What a listener is told.
 #[derive(Clone, Copy)]
@@ -38,11 +37,18 @@ impl Consumer {
         if let Some(error) = &state.membership.fenced {
             return Err(error.clone());
         }
-        while self.step(state)? {}
+        let attended = self.take_steps(state);
+        state.show_identity(&self.config);
+        attended?;
         match state.membership.failed.take() {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+
+    fn take_steps(&self, state: &mut Locked<'_>) -> Result<()> {
+        while self.step(state)? {}
+        Ok(())
     }
 
     /// Answers whether there is more to do.
@@ -59,7 +65,7 @@ impl Consumer {
         match state.membership.phase {
             Phase::Out => self.join(state),
             Phase::Joining | Phase::In if state.membership.is_settled() => Ok(false),
-            Phase::Joining | Phase::In => self.look(state),
+            Phase::Joining | Phase::In => self.see_standing(state),
         }
     }
 
@@ -207,7 +213,7 @@ impl Consumer {
     }
 
     /// Looks where the group stands.
-    fn look(&self, state: &mut Locked<'_>) -> Result<bool> {
+    fn see_standing(&self, state: &mut Locked<'_>) -> Result<bool> {
         let group = State::group(&self.config)?;
         let (Some(member), Some(seat)) =
             (state.membership.member(self.config.instance_id.as_ref()), &state.membership.seat)
@@ -368,10 +374,12 @@ impl Consumer {
 
     /// Runs something with the state unlocked and marked as busy.
     pub(super) fn aside<R>(&self, state: &mut Locked<'_>, run: impl FnOnce() -> R) -> R {
+        state.show_identity(&self.config);
         state.busy = Some(thread::current().id());
-        let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(run)));
+        let done = state.unlocked(|| catch_unwind(AssertUnwindSafe(run)));
         state.busy = None;
-        MutexGuard::unlocked(state, || self.wakeups.waiting.wake_all());
+        // Calls of other threads that waited for this; those of futures are woken after the lock.
+        self.wakeups.waiting.wake_all();
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

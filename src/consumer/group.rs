@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
-
-use parking_lot::MutexGuard;
 
 use super::handle::Consumer;
 use super::listener::{RebalanceListener, Rebalancing};
-use super::membership::Phase;
 use super::state::{State, Wants};
-use crate::coordinator::{GroupMetadata, Member};
-use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::coordinator::GroupMetadata;
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::read_only_error;
 use crate::types::{OffsetAndMetadata, OffsetSpec, Offsets, TopicPartition};
-use crate::wait::Waiter;
+use crate::wait::{QuietGuard, Waiter};
 
 impl Consumer {
     /// Subscribes to topics: the group shares out their partitions among its members, beginning
@@ -113,6 +109,7 @@ impl Consumer {
             std::mem::replace(&mut state.wants, wants),
             std::mem::replace(&mut state.membership.listener, listener),
         );
+        state.show_identity(&self.config);
         drop(state);
         // Dropping them may run anything.
         drop(old);
@@ -132,20 +129,24 @@ impl Consumer {
         let old = (std::mem::take(&mut state.wants), state.membership.listener.take());
         state.reset(Wants::Nothing);
         state.membership.fenced = None;
+        state.show_identity(&self.config);
         drop(state);
         drop(old);
         self.wakeups.waiting.wake_all();
         departed
     }
 
-    /// Commits if auto-commit is on, and leaves the group, as [`unsubscribe`](Self::unsubscribe)
-    /// does.
+    /// Finishes the commits that were asked for, commits if auto-commit is on, leaves the group, as
+    /// [`unsubscribe`](Self::unsubscribe) does, and runs the callbacks of commits.
     ///
     /// # Errors
     ///
     /// As [`unsubscribe`](Self::unsubscribe). The consumer has left all the same.
     pub fn close(self) -> Result<()> {
-        self.unsubscribe()
+        let outcome = self.unsubscribe();
+        self.commits.end();
+        self.commits.report();
+        outcome
     }
 
     /// The topics subscribed to; with a predicate those it took when it was last asked.
@@ -179,71 +180,33 @@ impl Consumer {
         Some(GroupMetadata { group_id, member })
     }
 
-    /// Who a commit comes from: a member, or nobody in particular where partitions were assigned by
-    /// hand.
-    pub(super) fn committing_member(&self, group: &str) -> Result<Option<Member>> {
-        let state = self.state.lock();
-        if !matches!(state.wants, Wants::Topics(_) | Wants::Matching(_)) {
-            return Ok(None);
-        }
-        let member = state.membership.member(self.config.instance_id.as_ref());
-        let is_joining = state.membership.phase == Phase::Joining;
-        if let Some(error) = &state.membership.fenced {
-            return Err(error.clone());
-        }
-        drop(state);
-        let Some(member) = member else {
-            return Err(Error::kafka(
-                ErrorCode::UnknownMemberId,
-                format!("the consumer is not in group {group}: poll first"),
-            ));
-        };
-        if is_joining {
-            self.broker.check_member(group, &member)?;
-            return Err(Error::kafka(
-                ErrorCode::RebalanceInProgress,
-                format!("group {group} is rebalancing; poll, then commit again"),
-            ));
-        }
-        Ok(Some(member))
-    }
-
-    /// The state, when no other thread does something for the group. Fails inside a listener.
-    pub(super) fn enter(&self) -> Result<MutexGuard<'_, State>> {
+    /// The state, when no other thread does something for the group. Blocks while one does. Fails
+    /// inside a listener.
+    pub(super) fn enter(&self) -> Result<QuietGuard<'_, State>> {
         loop {
-            if let Some(state) = self.enter_until(None)? {
+            if let Some(state) = self.try_enter()? {
                 return Ok(state);
             }
+            let waiter = Waiter::new();
+            self.wakeups.waiting.add(&waiter);
+            if self.state.lock().busy.is_some() {
+                waiter.park(&self.broker.context.clock, None);
+            }
+            self.wakeups.waiting.remove(&waiter);
         }
     }
 
-    /// The same; `None` when the monotonic `deadline` passes first.
-    pub(super) fn enter_until(
-        &self,
-        deadline: Option<Duration>,
-    ) -> Result<Option<MutexGuard<'_, State>>> {
-        loop {
-            let state = self.state.lock();
-            match state.busy {
-                None => return Ok(Some(state)),
-                Some(thread) if thread == thread::current().id() => {
-                    return Err(Error::new(
-                        ErrorKind::IllegalState,
-                        "the consumer was called from inside one of its own calls: a listener \
-                         goes through its context",
-                    ));
-                }
-                Some(_) => {}
-            }
-            drop(state);
-            let waiter = Waiter::new();
-            self.wakeups.waiting.add(&waiter);
-            let is_busy = self.state.lock().busy.is_some();
-            let is_over = is_busy && !waiter.park(&self.broker.context.clock, deadline);
-            self.wakeups.waiting.remove(&waiter);
-            if is_over {
-                return Ok(None);
-            }
+    /// The same; `None` while another thread does something for the group.
+    pub(super) fn try_enter(&self) -> Result<Option<QuietGuard<'_, State>>> {
+        let state = self.state.lock();
+        match state.busy {
+            None => Ok(Some(state)),
+            Some(thread) if thread == thread::current().id() => Err(Error::new(
+                ErrorKind::IllegalState,
+                "the consumer was called from inside one of its own calls: a listener goes \
+                 through its context",
+            )),
+            Some(_) => Ok(None),
         }
     }
 }

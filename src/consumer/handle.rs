@@ -3,21 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
-
+use super::commits::Commits;
 use super::config::{ConsumerBuilder, ConsumerConfig};
 use super::membership::is_about_membership;
 use super::records::{RecordRef, Records};
-use super::state::{Hold, State, Wants};
+use super::state::{State, Wants};
 use super::wakeup::{WakeupHandle, Wakeups};
-use crate::broker::{GroupSigns, Handle, Seat};
+use crate::broker::{Handle, Seat};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::Log;
 use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TopicPartition};
-use crate::wait::Waiter;
-
-/// How often a directory that another process writes is looked at while a consumer waits.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
+use crate::wait::{QuietGuard, QuietMutex};
 
 /// Reads records, by itself or as a member of a group. Methods take `&self`; calls from several
 /// threads queue up.
@@ -49,8 +44,9 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Consumer {
     pub(super) broker: Handle,
     pub(super) config: ConsumerConfig,
-    pub(super) state: Mutex<State>,
+    pub(super) state: QuietMutex<State>,
     pub(super) wakeups: Arc<Wakeups>,
+    pub(super) commits: Arc<Commits>,
     pub(super) client_id: Arc<str>,
 }
 
@@ -74,8 +70,11 @@ impl Consumer {
             (None, Some(group)) => format!("consumer-{group}-{}", broker.next_client()).into(),
             (None, None) => format!("consumer-{}", broker.next_client()).into(),
         };
-        let (state, wakeups) = (Mutex::default(), Arc::default());
-        Ok(Self { broker, config, state, wakeups, client_id })
+        let (state, wakeups) = (State::default(), Arc::<Wakeups>::default());
+        let group = State::group(&config).map(str::to_owned);
+        let identity = Arc::clone(&state.identity);
+        let commits = Commits::new(broker.shared(), group, identity, Arc::clone(&wakeups));
+        Ok(Self { broker, config, state: QuietMutex::new(state), wakeups, commits, client_id })
     }
 
     /// Reads exactly these partitions, without the group's part in sharing them out. Commits still
@@ -131,47 +130,11 @@ impl Consumer {
         self.poll_until(self.config.max_poll_records, self.broker.deadline(timeout))
     }
 
-    /// Polls for up to `max` records until the monotonic `deadline`.
-    pub(super) fn poll_until(&self, max: usize, deadline: Option<Duration>) -> Result<Records> {
-        let _polling = Polling::begin(self);
-        let mut first = true;
-        loop {
-            self.broker.check_open()?;
-            self.wakeups.check()?;
-            let now = self.broker.context.clock.monotonic();
-            let Some(mut state) = self.enter_until(deadline)? else {
-                return Ok(Records::default());
-            };
-            self.prepare(&mut state, std::mem::take(&mut first).then_some(now))?;
-            let hold = state.hold(&self.config, now);
-            if hold == Hold::Free {
-                let records = state.fetch(&self.config, max)?;
-                if !records.is_empty() {
-                    return Ok(records);
-                }
-                let ready = state.is_ready(&self.config, hold);
-                if ready && deadline.is_none_or(|deadline| now < deadline) {
-                    continue;
-                }
-            }
-            let logs: Vec<Arc<Log>> =
-                state.positions.iter().filter_map(|p| p.log.clone()).collect();
-            let signs = state.membership.seat.as_ref().map(|seat| Arc::clone(&seat.signs));
-            drop(state);
-            // Perhaps what is to be read lies in a batch that lingers past its time.
-            self.broker.run_due();
-            if deadline.is_some_and(|deadline| now >= deadline) {
-                return Ok(Records::default());
-            }
-            self.park(&logs, signs.as_deref(), deadline, hold);
-        }
-    }
-
     /// Does what comes before reading: auto-commit, if it is given the time, what the group asks
     /// for, finding out where to read.
     pub(super) fn prepare(
         &self,
-        state: &mut MutexGuard<'_, State>,
+        state: &mut QuietGuard<'_, State>,
         now: Option<Duration>,
     ) -> Result<()> {
         if matches!(state.wants, Wants::Nothing) {
@@ -207,22 +170,25 @@ impl Consumer {
         WakeupHandle::new(Arc::clone(&self.wakeups))
     }
 
-    /// Commits what auto-commit has to. The state is unlocked meanwhile: a commit may lead a sync,
-    /// and the callbacks of producers that follow may call this consumer.
+    /// Commits what auto-commit has to: with the time later, else before this returns, and then
+    /// after all commits that were asked for.
     pub(super) fn auto_commit(
         &self,
-        state: &mut MutexGuard<'_, State>,
+        state: &mut QuietGuard<'_, State>,
         now: Option<Duration>,
     ) -> Result<()> {
-        let offsets = state.auto_commit_due(&self.broker, &self.config, now);
-        if offsets.is_empty() {
-            return Ok(());
+        if self.commits.take_auto_failed() {
+            state.forget_committed();
         }
-        let member = state.membership.member(self.config.instance_id.as_ref());
-        let group = State::group(&self.config)?;
-        self.aside(state, || self.broker.commit_offsets(group, member.as_ref(), &offsets))?;
-        state.note_committed(&offsets);
-        Ok(())
+        let offsets = state.auto_commit_due(&self.broker, &self.config, now);
+        if now.is_none() {
+            self.aside(state, || self.commits.commit_now(&offsets))?;
+        } else if !offsets.is_empty() {
+            // A failure takes it back.
+            state.note_committed(&offsets);
+            self.aside(state, || self.commits.auto_commit(offsets));
+        }
+        self.commits.take_auto_error()
     }
 
     /// Looks for what another process wrote.
@@ -235,51 +201,9 @@ impl Consumer {
         Ok(())
     }
 
-    /// Waits for more to read, a topic, a wake-up, the end of the broker, the end of what holds
-    /// records back, or the deadline.
-    fn park(
-        &self,
-        logs: &[Arc<Log>],
-        signs: Option<&GroupSigns>,
-        deadline: Option<Duration>,
-        hold: Hold,
-    ) {
-        let waiter = Waiter::new();
-        if let Some(signs) = signs {
-            signs.changed.add(&waiter);
-        }
-        for log in logs {
-            log.readers.add(&waiter);
-        }
-        self.broker.topics_changed.add(&waiter);
-        self.wakeups.waiting.add(&waiter);
-        let follow = self.broker.read_only.then(|| self.broker.deadline(FOLLOW_INTERVAL)).flatten();
-        let held = match hold {
-            Hold::Until(until) => Some(until),
-            Hold::Free | Hold::Empty => None,
-        };
-        let until = [deadline, follow, held].into_iter().flatten().min();
-        let nothing_new = {
-            let state = self.state.lock();
-            !state.is_ready(&self.config, hold)
-                && state.has_seen_topics(&self.broker)
-                && state.is_settled()
-        };
-        if nothing_new && !self.wakeups.is_pending() && self.broker.check_open().is_ok() {
-            waiter.park(&self.broker.context.clock, until);
-        }
-        for log in logs {
-            log.readers.remove(&waiter);
-        }
-        if let Some(signs) = signs {
-            signs.changed.remove(&waiter);
-        }
-        self.broker.topics_changed.remove(&waiter);
-        self.wakeups.waiting.remove(&waiter);
-    }
-
     /// Commits the positions that polls have reached, whether or not the records were processed.
-    /// Durable on return, and never before the records below them are.
+    /// Durable on return, and never before the records below them are. Commits that were asked for
+    /// before, [to be done later](Self::commit_async), are finished and called back first.
     ///
     /// # Errors
     ///
@@ -289,11 +213,11 @@ impl Consumer {
     /// `UNKNOWN_TOPIC_OR_PARTITION`; `COORDINATOR_NOT_AVAILABLE`; what stops the offsets topic's
     /// storage. Nothing is committed then.
     pub fn commit(&self) -> Result<()> {
+        self.commits.check()?;
+        self.commits.finish_earlier();
+        self.commits.report();
         let offsets = self.state.lock().to_commit();
-        if offsets.is_empty() {
-            return State::group(&self.config).map(|_| ());
-        }
-        self.commit_offsets(&offsets)
+        self.commits.commit_now(&offsets)
     }
 
     /// Commits these positions: for each partition the offset of the *next* record to read.
@@ -302,9 +226,10 @@ impl Consumer {
     ///
     /// As [`commit`](Self::commit); `OFFSET_METADATA_TOO_LARGE` over 4096 bytes; a negative offset.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
-        let group = State::group(&self.config)?;
-        let member = self.committing_member(group)?;
-        self.broker.commit_offsets(group, member.as_ref(), offsets)
+        self.commits.check()?;
+        self.commits.finish_earlier();
+        self.commits.report();
+        self.commits.commit_now(offsets)
     }
 
     /// Commits that a record and all before it in its partition were processed: its offset + 1.
@@ -363,8 +288,11 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        let state = self.state.get_mut();
-        if let (Some(seat), Some(group)) = (&state.membership.seat, &self.config.group_id) {
+        // What was asked for is done, as the member that asked for it.
+        self.commits.finish_earlier();
+        self.commits.end();
+        let seat = self.state.lock().membership.seat.take();
+        if let (Some(seat), Some(group)) = (seat, &self.config.group_id) {
             // Nobody is left to hear of errors; a closed broker has let the member go already.
             let stays = self.config.instance_id.is_some();
             let _ = self.broker.leave_group(group, &seat.member_id, stays);

@@ -27,6 +27,64 @@
 //! `request.timeout.ms`, `ssl.*`, deserializers) are accepted and
 //! [ignored](ConsumerBuilder::ignored).
 
+//!
+//! # At least once, at most once
+//!
+//! A commit says that everything below an offset is done; whoever reads the partition after a crash
+//! begins there. So what a crash repeats or leaves out depends on when the commit is made.
+//!
+//! *At least once*: process, then commit. After a crash some records are processed again. This is
+//! also what auto-commit does, as long as everything from one poll is processed before the next
+//! one: a poll commits what the polls before it returned.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use logreel::{Broker, OffsetReset, ProducerRecord};
+//! # let broker = Broker::in_memory();
+//! # broker.producer().build()?.send(ProducerRecord::to("bills").value("1")).wait()?;
+//! # let mut paid = 0;
+//! let group = broker.consumer().group_id("at-least-once").enable_auto_commit(false);
+//! let consumer = group.auto_offset_reset(OffsetReset::Earliest).build()?;
+//! consumer.subscribe(["bills"])?;
+//! let bills = consumer.poll(Duration::from_secs(1))?;
+//! for bill in &bills {
+//!     // ... pay it; paying the same one twice must do no harm ...
+//! #   let _ = bill;
+//! #   paid += 1;
+//! }
+//! consumer.commit_offsets(&bills.next_offsets())?;
+//! # assert_eq!(paid, 1);
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
+//! *At most once*: commit, then process. After a crash some records are not processed at all. It
+//! takes a commit that has returned: one that is [made later](Consumer::commit_async) may not be
+//! there yet.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use logreel::{Broker, OffsetReset, ProducerRecord};
+//! # let broker = Broker::in_memory();
+//! # broker.producer().build()?.send(ProducerRecord::to("texts").value("1")).wait()?;
+//! # let mut sent = 0;
+//! let group = broker.consumer().group_id("at-most-once").enable_auto_commit(false);
+//! let consumer = group.auto_offset_reset(OffsetReset::Earliest).build()?;
+//! consumer.subscribe(["texts"])?;
+//! let texts = consumer.poll(Duration::from_secs(1))?;
+//! consumer.commit()?;
+//! for text in &texts {
+//!     // ... send it; rather never than twice ...
+//! #   let _ = text;
+//! #   sent += 1;
+//! }
+//! # assert_eq!(sent, 1);
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
+//! A commit waits for syncs. Where that is too slow, have it [made later](Consumer::commit_async)
+//! and go on: at least once still, with more to repeat. Where several threads process what one
+//! consumer polls, each commits through a [`Committer`].
+
 mod reset;
 
 mod assignors;
@@ -41,9 +99,13 @@ mod listener;
 
 mod membership;
 
+mod identity;
+
 mod state;
 
 mod wakeup;
+
+mod commits;
 
 mod handle;
 
@@ -52,6 +114,12 @@ mod leader;
 mod attend;
 
 mod group;
+
+mod committer;
+
+mod watch;
+
+mod future;
 
 mod places;
 
@@ -62,7 +130,12 @@ pub use crate::coordinator::assignor::{
     Assignment, Assignor, CooperativeStickyAssignor, RangeAssignor, RebalanceProtocol,
     RoundRobinAssignor, StickyAssignor, Subscription,
 };
+pub use commits::CommitHandle;
+pub use committer::Committer;
 pub use config::ConsumerBuilder;
+#[cfg(feature = "stream")]
+pub use future::RecordStream;
+pub use future::{NextBatch, Recv};
 pub use handle::Consumer;
 pub use iter::Iter;
 pub use listener::{ListenerResult, RebalanceContext, RebalanceListener};

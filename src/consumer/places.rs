@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
-
 use super::handle::Consumer;
 use super::position::Position;
 use super::state::{State, Wants};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::Log;
 use crate::types::{OffsetAndTimestamp, OffsetSpec, TopicPartition};
+use crate::wait::QuietGuard;
 
 fn collected<T: Into<TopicPartition>>(
     partitions: impl IntoIterator<Item = T>,
@@ -192,7 +191,7 @@ impl Consumer {
     }
 
     /// Takes in topics that came or went. Those of a group wait for the next poll.
-    fn see_topics(&self, state: &mut MutexGuard<'_, State>) -> Result<()> {
+    fn see_topics(&self, state: &mut QuietGuard<'_, State>) -> Result<()> {
         if matches!(state.wants, Wants::Partitions(_)) {
             self.follow_topics(state)?;
         }

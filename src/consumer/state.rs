@@ -7,6 +7,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::config::ConsumerConfig;
+use super::identity::{Identity, Who};
 use super::membership::{Membership, Phase};
 use super::position::{Limits, Position};
 use super::records::Records;
@@ -49,6 +50,8 @@ pub(crate) struct State {
     /// The topics that the subscription means at present.
     pub(crate) topics: Vec<Arc<str>>,
     pub(crate) membership: Membership,
+    /// Who that makes the consumer, for those that commit without this state's lock.
+    pub(crate) identity: Arc<Identity>,
     /// The thread that does something for the group with the state unlocked.
     pub(crate) busy: Option<ThreadId>,
     pub(crate) positions: Vec<Position>,
@@ -80,6 +83,19 @@ impl State {
     /// Whether no topic came or went since the last look.
     pub(crate) fn has_seen_topics(&self, broker: &Handle) -> bool {
         self.seen_topics == Some(broker.topics_version.load(Ordering::Acquire))
+    }
+
+    /// Tells those that commit beside this state who the consumer is now.
+    pub(crate) fn show_identity(&self, config: &ConsumerConfig) {
+        let membership = &self.membership;
+        let member = membership.member(config.instance_id.as_ref());
+        self.identity.set(match (&self.wants, &membership.fenced, member, membership.phase) {
+            (Wants::Nothing | Wants::Partitions(_), _, None, _) => Who::Outsider,
+            (_, Some(error), ..) => Who::Fenced(error.clone()),
+            (_, None, None, _) => Who::Stranger,
+            (_, None, Some(member), Phase::Joining) => Who::Joining(member),
+            (_, None, Some(member), Phase::Out | Phase::In) => Who::Member(member),
+        });
     }
 
     /// Whether the group wants nothing of the consumer, as far as is known.
@@ -344,6 +360,11 @@ impl State {
         for (tp, position) in offsets.iter() {
             self.committed.insert(tp.clone(), position.offset());
         }
+    }
+
+    /// An auto-commit failed: all of it is committed again.
+    pub(crate) fn forget_committed(&mut self) {
+        self.committed.clear();
     }
 
     pub(crate) fn position_mut(&mut self, tp: &TopicPartition) -> Result<&mut Position> {

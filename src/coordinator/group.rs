@@ -40,12 +40,12 @@ pub(super) enum Phase {
 /// How long a group that was empty waits for more members (KIP-134).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gathering {
-    until: Duration,
+    pub(super) until: Duration,
     /// How much longer it waits when somebody has come meanwhile.
-    step: Duration,
+    pub(super) step: Duration,
     /// How much longer it may wait in all.
-    left: Duration,
-    has_newcomer: bool,
+    pub(super) left: Duration,
+    pub(super) has_newcomer: bool,
 }
 
 /// What the broker allows groups.
@@ -72,7 +72,7 @@ pub(crate) struct Group {
     pub(super) since: Option<i64>,
     pub(crate) commits: Commits,
     /// When members that have not asked for their assignment are given up.
-    sync_until: Option<Duration>,
+    pub(super) sync_until: Option<Duration>,
     /// Goes up whenever a member may stand elsewhere than before.
     moves: u64,
     /// It has changed in what is stored of it.
@@ -267,7 +267,7 @@ impl Group {
 
     /// Begins a new generation if everybody has joined. With `anyhow` those that have not are given
     /// up.
-    fn complete_join(&mut self, now: Duration, anyhow: bool) {
+    pub(super) fn complete_join(&mut self, now: Duration, anyhow: bool) {
         let Phase::PreparingRebalance { gathering, .. } = self.phase else { return };
         if self.members.is_empty() {
             return self.become_empty();
@@ -440,67 +440,6 @@ impl Group {
         }
         self.complete_join(now, false);
         true
-    }
-
-    /// When something happens next if nobody does anything.
-    pub(crate) fn next_due(&self) -> Option<Duration> {
-        let sessions = self.members.values().filter_map(Entry::session_end);
-        let join = match self.phase {
-            Phase::PreparingRebalance { gathering: Some(gathering), .. } => Some(gathering.until),
-            // Nobody to wait for: only a join ends it.
-            Phase::PreparingRebalance { until, .. } => {
-                until.filter(|_| !self.members.values().all(Entry::has_joined))
-            }
-            Phase::Empty | Phase::CompletingRebalance | Phase::Stable => None,
-        };
-        sessions.chain(join).chain(self.sync_until).min()
-    }
-
-    /// Does what is due: ends sessions, gives up those that a rebalance has waited for.
-    pub(crate) fn tick(&mut self, now: Duration) {
-        for id in self.ids(|entry| entry.session_end().is_some_and(|end| end <= now)) {
-            self.leave(&id, now);
-        }
-        match self.phase {
-            Phase::PreparingRebalance { gathering: Some(gathering), .. }
-                if gathering.until <= now =>
-            {
-                self.gather_on(now);
-            }
-            Phase::PreparingRebalance { gathering: Some(_), .. } => {}
-            Phase::PreparingRebalance { until: Some(until), .. } if until <= now => {
-                for id in self.ids(|entry| !entry.has_joined()) {
-                    self.lose(&id, now);
-                }
-            }
-            _ => {}
-        }
-        if self.sync_until.is_some_and(|until| until <= now) {
-            self.sync_until = None;
-            for id in self.ids(|entry| !entry.has_synced()) {
-                self.lose(&id, now);
-            }
-        }
-    }
-
-    fn ids(&self, which: impl Fn(&Entry) -> bool) -> Vec<Arc<str>> {
-        let chosen = self.members.iter().filter(|(_, entry)| which(entry));
-        chosen.map(|(id, _)| Arc::clone(id)).collect()
-    }
-
-    /// Waits as long again if members came meanwhile, as far as the longest patience allows.
-    fn gather_on(&mut self, now: Duration) {
-        if let Phase::PreparingRebalance { gathering: Some(gathering), .. } = &mut self.phase
-            && gathering.has_newcomer
-            && !gathering.left.is_zero()
-        {
-            let step = gathering.step.min(gathering.left);
-            gathering.until = now.saturating_add(step);
-            gathering.left -= step;
-            gathering.has_newcomer = false;
-            return;
-        }
-        self.complete_join(now, true);
     }
 }
 

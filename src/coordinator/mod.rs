@@ -17,6 +17,8 @@ mod group;
 
 mod checks;
 
+mod timers;
+
 mod stored;
 
 pub(crate) use commits::{check_position, commit_record};

@@ -14,6 +14,7 @@ use super::transactions::AbortedTxn;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{BatchBuilder, BatchHeader, ControlRecord, SealedBatch, increment_sequence};
 use crate::types::TimestampType;
+use crate::wait::Quiet;
 
 /// How much goes out with one write. From here on a larger write is no faster, and the lock would
 /// be held for longer.
@@ -113,6 +114,8 @@ impl Log {
             log_append_time = Some(now);
         }
         let before = placed.len();
+        // Nor while the caller holds a lock of its own, if it says so.
+        let _quiet = Quiet::new();
         let outcome = {
             let mut writer = self.writer.lock();
             loop {

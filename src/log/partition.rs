@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::metrics::count;
 use crate::storage::FileName;
 use crate::types::{IsolationLevel, TopicPartition};
-use crate::wait::WaitQueue;
+use crate::wait::{Quiet, WaitQueue};
 
 /// Damage in the log below its recovery point: bytes that were durable and are not what they were.
 #[derive(Clone, Debug)]
@@ -355,6 +355,7 @@ impl Log {
     /// be trusted as it is on disk.
     pub(crate) fn close(&self) -> Result<bool> {
         let stopped = {
+            let _quiet = Quiet::new();
             // An append that has passed its check holds this lock until it is through.
             let _writer = self.writer.lock();
             let stopped = self.halt();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::Result;
-use crate::wait::contain;
+use crate::wait::{Quiet, contain};
 
 /// Somebody to be told when everything below an offset is durable, or when that failed.
 pub(crate) trait Synced: Send + Sync {
@@ -122,11 +122,14 @@ impl GroupSync {
                 }
                 state.running = true;
             }
-            self.finish(sync());
+            // A sync that fails wakes readers, which may ask for one.
+            let quiet = Quiet::new();
+            let outcome = sync();
+            self.finish(outcome, quiet);
         }
     }
 
-    fn finish(&self, outcome: Result<i64>) {
+    fn finish(&self, outcome: Result<i64>, quiet: Quiet) {
         let (told, result): (Vec<_>, _) = {
             let mut state = self.state.lock();
             state.running = false;
@@ -147,6 +150,7 @@ impl GroupSync {
             self.finished.notify_all();
             (told, outcome.map(|_| ()))
         };
+        drop(quiet);
         tell(&told, &result);
     }
 

@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, check_records};
 use crate::metrics::count;
 use crate::record::BatchBuilder;
+use crate::wait::Quiet;
 
 /// How many batches are sealed before they are written.
 const SEALED_MAX: usize = 64;
@@ -81,12 +82,15 @@ impl PartitionQueue {
         let mut wake = false;
         for rounds in 0.. {
             self.expire_before(self.client.clock().monotonic());
+            // An append wakes readers; futures among them only once the token is let go.
+            let quiet = Quiet::new();
             let Some(mut held) = self.token(patience) else { break };
             let mut round = Round::default();
             let again = self.drain(&mut held, which, &mut round);
             wake = !held.waiting.is_empty();
             // Who waits for the token waits for one round, not for all of them.
             MutexGuard::unlock_fair(held);
+            drop(quiet);
             sync_to = sync_to.max(round.sync_to);
             // What runs user code runs without the token.
             if round.settle(&self.log, self) {

@@ -109,6 +109,10 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn remove(&self, path: &FilePath) -> io::Result<()>;
     /// Makes the entries of a directory durable (creations, renames, removals).
     fn sync_dir(&self, dir: Option<&FileName>) -> io::Result<()>;
+    /// Whether nothing outlives the process, so that syncs cost nothing.
+    fn is_volatile(&self) -> bool {
+        false
+    }
 }
 
 /// The error of a change through a handle that was opened for reading.

@@ -130,6 +130,11 @@ impl Storage {
     }
 
     /// Makes creations, renames and removals in a directory durable.
+    /// Whether syncs cost nothing.
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.backend().is_volatile()
+    }
+
     pub(crate) fn sync_dir(&self, dir: Option<&FileName>) -> Result<()> {
         self.backend().sync_dir(dir).map_err(|e| Error::io(e, "sync", &self.dir_path(dir)))
     }

@@ -131,6 +131,10 @@ impl Backend for Memory {
     fn sync_dir(&self, dir: Option<&FileName>) -> io::Result<()> {
         self.tree.lock().check_dir(dir)
     }
+
+    fn is_volatile(&self) -> bool {
+        true
+    }
 }
 
 struct MemoryFile(RwLock<Body>);

@@ -13,12 +13,15 @@
     reason = "a test that fails may panic"
 )]
 
+mod awaiting;
 mod homes;
 
+mod async_commits;
 mod checkpoints;
 mod clients;
 mod clocks;
 mod close;
+mod consumer_futures;
 mod coordinators;
 mod crafted;
 mod follow;

@@ -124,8 +124,8 @@ pub enum RebalanceProtocol {
 
 /// Decides which member of a group gets which partitions (Kafka: `ConsumerPartitionAssignor`).
 ///
-/// Give one to [`ConsumerBuilder::assignor`](crate::consumer::ConsumerBuilder::assignor). It runs on
-/// the thread of the member that leads the group, inside a call of that consumer, with no lock
+/// Give one to [`ConsumerBuilder::assignor`](crate::consumer::ConsumerBuilder::assignor). It runs
+/// on the thread of the member that leads the group, inside a call of that consumer, with no lock
 /// held. What it answers is checked: a partition given out twice, or one that does not exist, comes
 /// out of that call as [`ErrorKind::UserCode`](crate::ErrorKind::UserCode), as does a panic.
 ///

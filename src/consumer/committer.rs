@@ -1,0 +1,102 @@
+//! Committing without waiting, and from other threads.
+
+use std::sync::Arc;
+
+use super::commits::{CommitHandle, Commits};
+use super::handle::Consumer;
+use crate::error::Result;
+use crate::types::Offsets;
+
+impl Consumer {
+    /// Has the positions committed that polls have reached, without waiting for a sync; see
+    /// [`commit_offsets_async`](Self::commit_offsets_async).
+    pub fn commit_async(&self) -> CommitHandle {
+        self.commits.report();
+        let offsets = self.state.lock().to_commit();
+        self.commits.commit_later(offsets)
+    }
+
+    /// Has these positions committed without waiting for a sync: by a thread of the broker, by who
+    /// waits for the handle, or by the next commit or close. In memory it is done at once; without
+    /// threads it waits for the next of these or for [`run_due`](crate::Broker::run_due). Commits
+    /// of one consumer are made in the order in which they were asked for, and many that wait share
+    /// one sync. None becomes durable before the records below it. None is tried again, because a
+    /// later one may have been made meanwhile.
+    ///
+    /// The commit counts as that of the member that the consumer is now, and dropping the handle
+    /// changes nothing. Errors are those of [`commit_offsets`](Self::commit_offsets), through the
+    /// handle.
+    pub fn commit_offsets_async(&self, offsets: &Offsets) -> CommitHandle {
+        self.commits.report();
+        self.commits.commit_later(offsets.clone())
+    }
+
+    /// A handle for committing from worker threads while this one polls. What they commit, and in
+    /// which order, is theirs to see to: a partition's commit says that everything below it is
+    /// done.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use logreel::{Broker, OffsetReset, ProducerRecord};
+    /// let broker = Broker::in_memory();
+    /// let jobs = (0..100).map(|n| ProducerRecord::to("jobs").value(n.to_string()));
+    /// broker.producer().build()?.send_batch(jobs).wait()?;
+    /// let consumer = broker
+    ///     .consumer()
+    ///     .group_id("workers")
+    ///     .auto_offset_reset(OffsetReset::Earliest)
+    ///     .enable_auto_commit(false)
+    ///     .build()?;
+    /// consumer.subscribe(["jobs"])?;
+    /// let (hand_out, jobs) = std::sync::mpsc::sync_channel::<logreel::Records>(2);
+    /// let committer = consumer.committer();
+    /// let worker = std::thread::spawn(move || {
+    ///     for batch in jobs {
+    ///         for job in &batch {
+    ///             // ... do it ...
+    /// #             let _ = job;
+    ///         }
+    ///         committer.commit_offsets(&batch.next_offsets())?;
+    ///     }
+    ///     Ok::<(), logreel::Error>(())
+    /// });
+    /// let batch = consumer.poll(Duration::from_secs(1))?;
+    /// hand_out.send(batch).unwrap();
+    /// drop(hand_out);
+    /// worker.join().unwrap()?;
+    /// assert_eq!(consumer.committed(&("jobs", 0).into())?.map(|c| c.offset()), Some(100));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    #[must_use]
+    pub fn committer(&self) -> Committer {
+        Committer { commits: Arc::clone(&self.commits) }
+    }
+}
+
+/// Commits for a consumer from other threads, as the member that the consumer is at that moment;
+/// made by [`Consumer::committer`]. Cheap to clone. It keeps neither the consumer nor the broker:
+/// once the consumer is gone, every commit answers `Closed`.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    commits: Arc<Commits>,
+}
+
+impl Committer {
+    /// Commits these positions: for each partition the offset of the *next* record to read. Durable
+    /// on return, and after every commit of the consumer that was asked for before. Blocks for the
+    /// syncs that takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::commit_offsets`]; `Closed` once the consumer is gone.
+    pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
+        self.commits.check()?;
+        self.commits.commit_now(offsets)
+    }
+
+    /// The same without waiting; see [`Consumer::commit_offsets_async`]. Callbacks still run inside
+    /// calls of the consumer.
+    pub fn commit_offsets_async(&self, offsets: &Offsets) -> CommitHandle {
+        self.commits.commit_later(offsets.clone())
+    }
+}
