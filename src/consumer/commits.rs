@@ -103,37 +103,54 @@ impl Commits {
 
     /// Commits on this thread, after those that were asked for before.
     pub(super) fn commit_now(&self, offsets: &Offsets) -> Result<()> {
+        self.commit_now_as(None, offsets)
+    }
+
+    /// The same, as this member if one is given, else as the one that the consumer is now.
+    pub(super) fn commit_now_as(&self, by: Option<&Member>, offsets: &Offsets) -> Result<()> {
         self.finish_earlier();
         if offsets.is_empty() {
             return Ok(());
         }
         self.check()?;
         let group = self.group.as_ref().map_err(Clone::clone)?;
-        let by = self.committer()?;
+        let by = self.committer(by)?;
         self.broker.commit_offsets(group, by.as_ref(), offsets)
     }
 
     /// Has these offsets committed, as the member that the consumer is now.
     pub(super) fn commit_later(self: &Arc<Self>, offsets: Offsets) -> CommitHandle {
-        let commit = self.push(offsets, false);
+        self.commit_later_as(None, offsets)
+    }
+
+    /// The same, as this member if one is given.
+    pub(super) fn commit_later_as(
+        self: &Arc<Self>,
+        by: Option<&Member>,
+        offsets: Offsets,
+    ) -> CommitHandle {
+        let commit = self.push(by, offsets, false);
         CommitHandle { commits: Arc::clone(self), commit, waiter: None }
     }
 
     /// The same for a poll, which waits for no sync.
     pub(super) fn auto_commit(&self, offsets: Offsets) {
-        self.push(offsets, true);
+        self.push(None, offsets, true);
         if !self.broker.config.has_threads() {
             self.run();
         }
     }
 
-    fn committer(&self) -> Result<Option<Member>> {
+    fn committer(&self, by: Option<&Member>) -> Result<Option<Member>> {
+        if let Some(by) = by {
+            return Ok(Some(by.clone()));
+        }
         let group = self.group.as_ref().map_err(Clone::clone)?;
         self.identity.committer(&self.broker, group)
     }
 
-    fn push(&self, offsets: Offsets, is_auto: bool) -> Arc<Commit> {
-        let by = self.check().and_then(|()| self.committer());
+    fn push(&self, by: Option<&Member>, offsets: Offsets, is_auto: bool) -> Arc<Commit> {
+        let by = self.check().and_then(|()| self.committer(by));
         let (by, refused) = match by {
             Ok(by) => (by, None),
             Err(error) => (None, Some(error)),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::commits::{CommitHandle, Commits};
 use super::handle::Consumer;
+use crate::coordinator::{GroupMetadata, Member};
 use crate::error::Result;
 use crate::types::Offsets;
 
@@ -69,7 +70,7 @@ impl Consumer {
     /// ```
     #[must_use]
     pub fn committer(&self) -> Committer {
-        Committer { commits: Arc::clone(&self.commits) }
+        Committer { commits: Arc::clone(&self.commits), bound: None }
     }
 }
 
@@ -79,9 +80,41 @@ impl Consumer {
 #[derive(Clone, Debug)]
 pub struct Committer {
     commits: Arc<Commits>,
+    /// Commits only as this member, in its generation.
+    bound: Option<Member>,
 }
 
 impl Committer {
+    /// The same for one generation of the group only. Once a rebalance has ended it, commits are
+    /// refused with `ILLEGAL_GENERATION`, so that a worker that is late does not undo what the next
+    /// owner of a partition has committed. Without this a commit counts as that of the member at
+    /// the moment it is made, in whatever generation, as in Kafka.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use logreel::{Broker, ErrorCode};
+    /// let broker = Broker::in_memory();
+    /// let consumer = broker.consumer().group_id("g").build()?;
+    /// consumer.subscribe(["jobs"])?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// let group = consumer.group_metadata().expect("it has joined");
+    /// let committer = consumer.committer().in_generation(&group);
+    /// let done = [(("jobs", 0), 0)].into_iter().collect();
+    /// committer.commit_offsets(&done)?;
+    ///
+    /// let another = broker.group("g").join(["jobs"])?;
+    /// another.poll(Duration::ZERO)?;
+    /// consumer.poll(Duration::ZERO)?; // a new generation begins
+    /// another.poll(Duration::ZERO)?;
+    /// let refused = committer.commit_offsets(&done).unwrap_err();
+    /// assert_eq!(refused.code(), Some(ErrorCode::IllegalGeneration));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    #[must_use]
+    pub fn in_generation(&self, group: &GroupMetadata) -> Self {
+        Self { commits: Arc::clone(&self.commits), bound: Some(group.member.clone()) }
+    }
+
     /// Commits these positions: for each partition the offset of the *next* record to read. Durable
     /// on return, and after every commit of the consumer that was asked for before. Blocks for the
     /// syncs that takes.
@@ -91,12 +124,12 @@ impl Committer {
     /// As [`Consumer::commit_offsets`]; `Closed` once the consumer is gone.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
         self.commits.check()?;
-        self.commits.commit_now(offsets)
+        self.commits.commit_now_as(self.bound.as_ref(), offsets)
     }
 
     /// The same without waiting; see [`Consumer::commit_offsets_async`]. Callbacks still run inside
     /// calls of the consumer.
     pub fn commit_offsets_async(&self, offsets: &Offsets) -> CommitHandle {
-        self.commits.commit_later(offsets.clone())
+        self.commits.commit_later_as(self.bound.as_ref(), offsets.clone())
     }
 }

@@ -15,6 +15,9 @@ use crate::wait::Waiter;
 /// How often a directory that another process writes is looked at while a consumer waits.
 pub(super) const FOLLOW_INTERVAL: Duration = Duration::from_millis(100);
 
+/// When what is due and could not be done is tried again.
+const RETRY: Duration = Duration::from_millis(1);
+
 /// What a look found.
 pub(super) enum Look {
     Records(Records),
@@ -128,7 +131,8 @@ impl Consumer {
             let (hold, seen) = (nothing.hold, self.seen(&nothing));
             let watch = Watch::new(self, nothing.sources);
             if !self.has_news(hold, seen) {
-                let until = [deadline, self.wait_end(hold)].into_iter().flatten().min();
+                let due = self.next_own_work();
+                let until = [deadline, due, self.wait_end(hold)].into_iter().flatten().min();
                 watch.waiter.park(&self.broker.context.clock, until);
             }
         }
@@ -197,6 +201,17 @@ impl Consumer {
             || self.wakeups.is_pending()
             || self.commits.made() != seen.made
             || self.broker.check_open().is_err()
+    }
+
+    /// When something is due that no thread of the broker sees to: what the group waits for, or a
+    /// batch that lingers.
+    fn next_own_work(&self) -> Option<Duration> {
+        if self.broker.config.has_threads() {
+            return None;
+        }
+        // What is due already was just tried.
+        let soon = self.broker.context.clock.monotonic().saturating_add(RETRY);
+        self.broker.next_due().map(|due| due.max(soon))
     }
 
     /// The moment that calls for another look, whatever happens until then.

@@ -9,7 +9,9 @@ use logreel::consumer::{
     CooperativeStickyAssignor, ListenerResult, RebalanceContext, RebalanceListener,
 };
 use logreel::testing::MockClock;
-use logreel::{Broker, Consumer, ErrorCode, ErrorKind, NewTopic, OffsetReset, TopicPartition};
+use logreel::{
+    Broker, Consumer, ErrorCode, ErrorKind, Housekeeping, NewTopic, OffsetReset, TopicPartition,
+};
 
 fn broker(partitions: i32) -> (Broker, MockClock) {
     let clock = MockClock::at_millis(NOW);
@@ -139,6 +141,31 @@ fn who_does_not_poll_in_time_has_lost_its_partitions() {
     poll(&b);
     clock.advance(Duration::from_secs(299));
     a.commit().unwrap();
+}
+
+/// Without threads nobody but the poll itself sees that another member is late.
+#[test]
+fn a_poll_that_waits_for_a_late_member_sees_its_end_with_and_without_threads() {
+    for housekeeping in [Housekeeping::Threads, Housekeeping::Manual] {
+        must_end(move || {
+            let broker = Broker::builder().housekeeping(housekeeping).topic("t").open().unwrap();
+            let join = |interval| {
+                let consumer = settings(&broker).max_poll_interval(interval).build().unwrap();
+                consumer.subscribe(["t"]).unwrap();
+                consumer
+            };
+            let late = join(Duration::from_millis(50));
+            poll(&late);
+            let other = join(Duration::from_secs(300));
+            let begun = std::time::Instant::now();
+            while numbers(&other).is_empty() {
+                other.poll(Duration::from_millis(500)).unwrap();
+            }
+            let took = begun.elapsed();
+            assert!(took < Duration::from_secs(5), "{took:?}");
+            assert_eq!(late.commit().unwrap_err().code(), Some(ErrorCode::UnknownMemberId));
+        });
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::groups::*;
 use crate::homes::*;
+use logreel::admin::ResetTo;
 use logreel::consumer::{
     Assignment, Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor,
     StickyAssignor, Subscription,
@@ -481,6 +482,30 @@ fn t060_who_exceeded_the_poll_interval_has_left() {
 }
 
 #[test]
+fn t061_a_stale_generation_cannot_commit() {
+    for home in homes() {
+        let broker = with_topic(&home, 2);
+        let a = member(&broker, "a");
+        poll(&a);
+        let old = a.group_metadata().unwrap();
+        let committer = a.committer().in_generation(&old);
+        let at = |offset: i64| [(t(1), offset)].into_iter().collect();
+        home.ok(committer.commit_offsets(&at(5)));
+        let b = member(&broker, "b");
+        settle(&[&b, &a]);
+        home.ok(b.commit_offsets(&at(9)));
+        home.fails(committer.commit_offsets(&at(6)), ErrorCode::IllegalGeneration);
+        home.fails(committer.commit_offsets_async(&at(6)).wait(), ErrorCode::IllegalGeneration);
+        assert_eq!(committed(&broker, 1), Some(9), "{home}");
+        // The member itself is in the generation of now.
+        home.ok(a.committer().commit_offsets(&at(10)));
+        home.ok(a.unsubscribe());
+        home.fails(committer.commit_offsets(&at(6)), ErrorCode::UnknownMemberId);
+        assert_eq!(committed(&broker, 1), Some(10), "{home}");
+    }
+}
+
+#[test]
 fn t062_between_join_and_sync_a_commit_has_to_wait_for_a_poll() {
     for home in homes() {
         let broker = with_topic(&home, 2);
@@ -638,6 +663,47 @@ fn t070_another_subscription_rebalances_and_the_same_one_does_not() {
         home.ok(b.subscribe(["u"]));
         settle(&[&b, &a]);
         assert_eq!((a.assignment(), b.assignment()), (vec![t(0), t(1)], vec![("u", 0).into()]));
+    }
+}
+
+#[test]
+fn t071_offsets_are_reset_only_while_nobody_is_there() {
+    for home in homes() {
+        let broker = with_topic(&home, 1);
+        put(&broker, 0, &numbered("v", 10));
+        let a = member(&broker, "a");
+        assert_eq!(drain(&a).len(), 10, "{home}");
+        home.ok(a.commit());
+        let group = broker.group("g");
+        let three = [(t(0), 3)].into_iter().collect();
+        home.fails(group.alter_offsets(&three), ErrorCode::UnknownMemberId);
+        home.fails(group.reset_offsets("t", ResetTo::Earliest), ErrorCode::NonEmptyGroup);
+        assert_eq!(committed(&broker, 0), Some(10), "{home}");
+        home.ok(a.close());
+        home.ok(group.alter_offsets(&three));
+        let a = member(&broker, "a");
+        assert_eq!(offsets(&drain(&a)), (3..10).collect::<Vec<_>>(), "{home}");
+        drop(a);
+        home.ok(group.reset_offsets("t", ResetTo::Offset(8)));
+        assert_eq!(offsets(&drain(&member(&broker, "a"))), [8, 9], "{home}");
+    }
+}
+
+#[test]
+fn t072_a_group_with_members_is_not_deleted() {
+    for home in homes() {
+        let broker = with_topic(&home, 1);
+        let a = member(&broker, "a");
+        poll(&a);
+        home.ok(a.commit_offsets(&[(t(0), 0)].into_iter().collect()));
+        let group = broker.group("g");
+        home.fails(group.delete(), ErrorCode::NonEmptyGroup);
+        assert_eq!(committed(&broker, 0), Some(0), "{home}");
+        home.ok(a.close());
+        home.ok(group.delete());
+        assert_eq!(committed(&broker, 0), None, "{home}");
+        home.fails(group.delete(), ErrorCode::GroupIdNotFound);
+        home.fails(broker.group("nobody").delete(), ErrorCode::GroupIdNotFound);
     }
 }
 
