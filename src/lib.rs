@@ -119,7 +119,9 @@
 //! # Ok::<(), logreel::Error>(())
 //! ```
 //!
-//! For at most once, commit before processing. For now a group has at most one member at a time.
+//! For at most once, commit before processing. Members of one group share its topics; each group
+//! gets everything. Where a commit is too slow, have it [made later](Consumer::commit_async), or
+//! commit from workers through a [`Committer`].
 //!
 //! A poll is bounded by `max.poll.records` and Kafka's fetch limits; partitions take turns.
 //! [`Consumer::iter`] hands out records one by one, [`Consumer::read_to_end`] everything there is

@@ -14,19 +14,76 @@
 //! | `auto.commit.interval.ms` | 5000 | from 0 (every poll) | fewer commits, more is read again |
 //! | `auto.offset.reset` | `latest` | `earliest`, `latest`, `none`, `by_duration:<ISO-8601>` | |
 //! | `check.crcs` | true | | notices damage, reads slower |
+//! | `client.id` | `consumer-<group>-<number>` | 1 to 249 bytes | |
 //! | `enable.auto.commit` | true | needs a group | |
 //! | `fetch.max.bytes` | 52428800 | soft, from 0 (a batch) | more is read at once |
 //! | `fetch.max.wait.ms` | 500 | from 0 | `fetch.min.bytes` holds back longer |
 //! | `fetch.min.bytes` | 1 | counts up to `fetch.max.bytes` | fewer and larger answers, later ones |
 //! | `group.id` | none | | |
+//! | `group.instance.id` | none | 1 to 249 bytes | [static](#static-members) member |
+//! | `group.protocol` | `classic` | no other yet | |
+//! | `heartbeat.interval.ms` | 3000 | below `session.timeout.ms` | no effect: there are no heartbeats |
 //! | `isolation.level` | `read_uncommitted` | or `read_committed` | |
 //! | `max.partition.fetch.bytes` | 1048576 | soft, from 0 (a batch) | more of a partition is read ahead |
+//! | `max.poll.interval.ms` | 300000 | from 1 | more time for what a poll returned, later help when it hangs |
 //! | `max.poll.records` | 500 | from 1 | more work between polls |
+//! | `partition.assignment.strategy` | `range,cooperative-sticky` | `range`, `roundrobin`, `sticky`, `cooperative-sticky`, or [your own](Assignor) | |
+//! | `session.timeout.ms` | 45000 | 6000 to 1800000 unless the broker says otherwise | static members may be away longer |
 //!
-//! Sizes and times go up to 2147483647. Keys about a network (`bootstrap.servers`, `client.id`,
+//! Sizes and times go up to 2147483647. Keys about a network (`bootstrap.servers`,
 //! `request.timeout.ms`, `ssl.*`, deserializers) are accepted and
 //! [ignored](ConsumerBuilder::ignored).
-
+//!
+//! # Groups
+//!
+//! The members of a group share the partitions of the topics they subscribe to: each partition has
+//! one owner. Whoever joins, leaves, or subscribes to something else begins a *rebalance*, and so do
+//! topics that come, go or grow. A member takes part in it inside its own polls, and nobody else
+//! does anything for it; there are no heartbeats. So partitions move when everybody has polled. Who
+//! has not for `max.poll.interval.ms` has left, and finds out by its next call.
+//!
+//! A dropped consumer leaves at once, commits nothing and calls no listener, so that a panic cannot
+//! commit what was not processed. [`close`](Consumer::close) does all of that.
+//!
+//! An *eager* rebalance (`range`, `roundrobin`, `sticky`) takes everything from everybody first; what
+//! was not committed is read again from the commits on. A *cooperative* one takes only what moves,
+//! in a rebalance of its own, and the rest is read on meanwhile. It takes a consumer all of whose
+//! assignors are cooperative. A [`RebalanceListener`] is told what comes and goes, and may commit
+//! and seek.
+//!
+//! ```
+//! # use std::time::Duration;
+//! use logreel::consumer::CooperativeStickyAssignor;
+//! use logreel::{Broker, NewTopic};
+//! let broker = Broker::in_memory();
+//! broker.create_topic(NewTopic::new("orders").partitions(4))?;
+//! let join = || {
+//!     let member = broker.consumer().group_id("billing").assignor(CooperativeStickyAssignor);
+//!     let member = member.build()?;
+//!     member.subscribe(["orders"])?;
+//!     Ok::<_, logreel::Error>(member)
+//! };
+//! let first = join()?;
+//! first.poll(Duration::ZERO)?;
+//! assert_eq!(first.assignment().len(), 4);
+//! let second = join()?;
+//! for _ in 0..3 {
+//!     second.poll(Duration::ZERO)?;
+//!     first.poll(Duration::ZERO)?;
+//! }
+//! assert_eq!((first.assignment().len(), second.assignment().len()), (2, 2));
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
+//! ## Static members
+//!
+//! A member with a `group.instance.id` that is dropped or closed stays in its group until its
+//! session ends. Until then its partitions wait for it, also while the process restarts, and it
+//! gets them back without a rebalance. After a restart all other members are gone; the group is
+//! empty, goes on in its generation, and waits for nobody of the process before.
+//!
+//! Commits of a group without members are forgotten after `offsets.retention.minutes`, seven days
+//! unless the broker says otherwise, as in Kafka.
 //!
 //! # At least once, at most once
 //!
