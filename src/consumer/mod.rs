@@ -37,19 +37,19 @@
 //! # Groups
 //!
 //! The members of a group share the partitions of the topics they subscribe to: each partition has
-//! one owner. Whoever joins, leaves, or subscribes to something else begins a *rebalance*, and so do
-//! topics that come, go or grow. A member takes part in it inside its own polls, and nobody else
+//! one owner. Whoever joins, leaves, or subscribes to something else begins a *rebalance*, and so
+//! do topics that come, go or grow. A member takes part in it inside its own polls, and nobody else
 //! does anything for it; there are no heartbeats. So partitions move when everybody has polled. Who
 //! has not for `max.poll.interval.ms` has left, and finds out by its next call.
 //!
 //! A dropped consumer leaves at once, commits nothing and calls no listener, so that a panic cannot
 //! commit what was not processed. [`close`](Consumer::close) does all of that.
 //!
-//! An *eager* rebalance (`range`, `roundrobin`, `sticky`) takes everything from everybody first; what
-//! was not committed is read again from the commits on. A *cooperative* one takes only what moves,
-//! in a rebalance of its own, and the rest is read on meanwhile. It takes a consumer all of whose
-//! assignors are cooperative. A [`RebalanceListener`] is told what comes and goes, and may commit
-//! and seek.
+//! An *eager* rebalance (`range`, `roundrobin`, `sticky`) takes everything from everybody first;
+//! what was not committed is read again from the commits on. A *cooperative* one takes only what
+//! moves, in a rebalance of its own, and the rest is read on meanwhile. It takes a consumer all of
+//! whose assignors are cooperative. A [`RebalanceListener`] is told what comes and goes, and may
+//! commit and seek.
 //!
 //! ```
 //! # use std::time::Duration;
