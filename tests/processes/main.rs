@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use logreel::{Broker, OffsetReset};
+use logreel::{Broker, Consumer, OffsetReset};
 
 fn spawn(role: &str, dir: &Path, argument: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
@@ -189,15 +190,37 @@ fn thread_time() -> u64 {
     stat.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-#[test]
-fn a_parked_consumer_uses_no_processor_time() {
-    let broker = Broker::in_memory();
-    let consumer = broker.consumer().build().unwrap();
-    consumer.assign([("t", 0)]).unwrap();
+/// Processor time of a poll of ten seconds that finds nothing.
+fn time_parked(consumer: &Consumer) -> Duration {
     consumer.poll(Duration::ZERO).unwrap();
     let before = thread_time();
     assert!(consumer.poll(Duration::from_secs(10)).unwrap().is_empty());
-    let used = Duration::from_nanos(thread_time() - before);
-    println!("parked for ten seconds, {used:?} of processor time");
-    assert!(used < Duration::from_millis(5), "{used:?}");
+    Duration::from_nanos(thread_time() - before)
+}
+
+#[test]
+fn a_parked_consumer_uses_no_processor_time() {
+    let broker = Broker::in_memory();
+    let alone = broker.consumer().build().unwrap();
+    alone.assign([("t", 0)]).unwrap();
+    let join = || {
+        let member = broker.consumer().group_id("g").build().unwrap();
+        member.subscribe(["t"]).unwrap();
+        member.poll(Duration::ZERO).unwrap();
+        member
+    };
+    let (owner, idle) = (join(), join());
+    owner.poll(Duration::ZERO).unwrap();
+    thread::scope(|scope| {
+        let parked = [&alone, &owner, &idle].map(|c| scope.spawn(move || time_parked(c)));
+        for thread in parked {
+            let used = thread.join().unwrap();
+            println!("parked for ten seconds, {used:?} of processor time");
+            assert!(used < Duration::from_millis(5), "{used:?}");
+        }
+    });
+    assert!(idle.assignment().is_empty(), "there is one partition for two members");
+    drop(owner);
+    idle.poll(Duration::ZERO).unwrap();
+    assert_eq!(idle.assignment(), [("t", 0).into()], "it takes over");
 }
