@@ -4,13 +4,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::coordinator::assignor::{
-    Assignor, CooperativeStickyAssignor, RangeAssignor, RoundRobinAssignor, StickyAssignor,
+    Assignor, CooperativeStickyAssignor, RangeAssignor, RebalanceProtocol, RoundRobinAssignor,
+    StickyAssignor,
 };
+
+/// An assignor and what it says of itself, asked once: it may be the user's code.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(super) name: Arc<str>,
+    pub(super) protocol: RebalanceProtocol,
+    pub(super) assignor: Arc<dyn Assignor>,
+}
+
+impl Known {
+    fn new(assignor: Arc<dyn Assignor>) -> Self {
+        Self { name: Arc::from(assignor.name()), protocol: assignor.protocol(), assignor }
+    }
+}
 
 /// A consumer's assignors, the one it likes best first.
 #[derive(Clone)]
 pub(crate) struct Assignors {
-    list: Arc<[Arc<dyn Assignor>]>,
+    list: Arc<[Known]>,
     is_default: bool,
 }
 
@@ -18,27 +33,32 @@ impl Default for Assignors {
     fn default() -> Self {
         let list: [Arc<dyn Assignor>; 2] =
             [Arc::new(RangeAssignor), Arc::new(CooperativeStickyAssignor)];
-        Self { list: Arc::from(list), is_default: true }
+        Self { list: list.map(Known::new).into(), is_default: true }
     }
 }
 
 impl Assignors {
     /// Adds one after the others; the first takes the place of the default.
     pub(super) fn add(&mut self, assignor: Arc<dyn Assignor>) {
-        let present: &[Arc<dyn Assignor>] = if self.is_default { &[] } else { &self.list };
-        self.list = present.iter().cloned().chain([assignor]).collect();
+        let present: &[Known] = if self.is_default { &[] } else { &self.list };
+        self.list = present.iter().cloned().chain([Known::new(assignor)]).collect();
         self.is_default = false;
     }
 
     /// A list of names, or of the names of Java's classes.
     pub(super) fn parse(names: &str) -> Option<Self> {
-        let list: Option<Vec<Arc<dyn Assignor>>> =
-            names.split(',').map(|name| by_name(name.trim())).collect();
+        let list: Option<Vec<Known>> =
+            names.split(',').map(|name| by_name(name.trim()).map(Known::new)).collect();
         Some(Self { list: list?.into(), is_default: false })
     }
 
-    pub(super) fn list(&self) -> &[Arc<dyn Assignor>] {
+    pub(super) fn list(&self) -> &[Known] {
         &self.list
+    }
+
+    /// Whether only what moves is given back in a rebalance: every assignor has to allow it.
+    pub(super) fn are_cooperative(&self) -> bool {
+        self.list.iter().all(|known| known.protocol == RebalanceProtocol::Cooperative)
     }
 }
 
@@ -55,7 +75,7 @@ fn by_name(name: &str) -> Option<Arc<dyn Assignor>> {
 
 impl fmt::Debug for Assignors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.list.iter().map(|assignor| assignor.name())).finish()
+        f.debug_list().entries(self.list.iter().map(|known| &known.name)).finish()
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use super::assignors::Known;
 use super::handle::Consumer;
 use super::leader::{decide, panicked};
 use super::listener::{ListenerResult, RebalanceContext, RebalanceListener};
 use super::membership::{Phase, is_about_membership};
 use super::position::Position;
 use super::state::{State, Wants};
-use crate::coordinator::assignor::{Assignor, RebalanceProtocol};
+use crate::coordinator::assignor::RebalanceProtocol;
 use crate::coordinator::{JoinRequest, Lead, MemberMetadata, Standing};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::types::TopicPartition;
@@ -58,7 +59,7 @@ impl Consumer {
             return Ok(false);
         }
         if state.membership.phase != Phase::Out
-            && (state.topics != state.membership.joined || self.is_decision_old(state))
+            && (state.topics != state.membership.joined || self.sees_old_decision(state))
         {
             self.give_back(state);
         }
@@ -126,7 +127,11 @@ impl Consumer {
     }
 
     /// Whether the topics have other partitions than when this consumer, as the leader, decided.
-    fn is_decision_old(&self, state: &State) -> bool {
+    fn sees_old_decision(&self, state: &mut State) -> bool {
+        if state.membership.counted == state.seen_topics {
+            return false;
+        }
+        state.membership.counted = state.seen_topics;
         let is_old = |(name, count): (&String, &i32)| self.partitions(name) != *count;
         state.membership.counts.as_ref().is_some_and(|counts| counts.iter().any(is_old))
     }
@@ -136,12 +141,6 @@ impl Consumer {
         i32::try_from(count).unwrap_or(i32::MAX)
     }
 
-    /// Whether only what moves is given back in a rebalance: every assignor has to allow it.
-    fn is_cooperative(&self) -> bool {
-        let mut assignors = self.config.assignors.list().iter();
-        assignors.all(|assignor| assignor.protocol() == RebalanceProtocol::Cooperative)
-    }
-
     /// Before it joins again a consumer gives back what it cannot keep: everything, or with
     /// cooperative assignors what it does not want any more.
     fn give_back(&self, state: &mut Locked<'_>) {
@@ -149,7 +148,7 @@ impl Consumer {
         state.membership.counts = None;
         self.auto_commit_before_loss(state);
         let goes = |position: &Position, state: &State| {
-            !self.is_cooperative()
+            !self.config.assignors.are_cooperative()
                 || !state.topics.iter().any(|topic| **topic == *position.tp.topic())
         };
         let gone: Vec<TopicPartition> = {
@@ -183,14 +182,14 @@ impl Consumer {
         let owned: Vec<TopicPartition> = state.positions.iter().map(|p| p.tp.clone()).collect();
         let membership = &state.membership;
         let (previous, generation) = &membership.previous;
-        let metadata = |assignor: &Arc<dyn Assignor>| {
-            let owned = match (assignor.name(), assignor.protocol()) {
+        let metadata = |known: &Known| {
+            let owned = match (&*known.name, known.protocol) {
                 ("range" | "roundrobin", _) => Vec::new(),
                 (_, RebalanceProtocol::Eager) => previous.clone(),
                 (_, RebalanceProtocol::Cooperative) => owned.clone(),
             };
             let (topics, generation) = (state.topics.clone(), *generation);
-            (Arc::from(assignor.name()), MemberMetadata { topics, owned, generation })
+            (Arc::clone(&known.name), MemberMetadata { topics, owned, generation })
         };
         let request = JoinRequest {
             member_id: membership.seat.as_ref().map(|seat| Arc::clone(&seat.member_id)),
@@ -241,7 +240,7 @@ impl Consumer {
                     self.aside(state, || decide(self.config.assignors.list(), &lead, &counts))?;
                 let assign = || self.broker.assign_group(group, &member, generation, to);
                 self.aside(state, assign)?;
-                state.membership.counts = Some(counts);
+                (state.membership.counts, state.membership.counted) = (Some(counts), None);
                 Ok(true)
             }
             Ok(Standing::Stable { generation, assignment, watched, .. }) => {
@@ -255,6 +254,7 @@ impl Consumer {
                     let count = |topic: Arc<str>| (topic.to_string(), self.partitions(&topic));
                     let now = || topics.into_iter().map(count).collect();
                     state.membership.counts.get_or_insert_with(now);
+                    state.membership.counted = None;
                 } else {
                     state.membership.counts = None;
                 }

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::coordinator::assignor::{Assignment, Assignor, RebalanceProtocol, Subscription};
+use super::assignors::Known;
+use crate::coordinator::assignor::{Assignment, RebalanceProtocol, Subscription};
 use crate::coordinator::{Lead, MemberMetadata};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::types::TopicPartition;
 
 /// Gives out the partitions of these topics as the assignor says that the members agreed on.
 pub(super) fn decide(
-    assignors: &[Arc<dyn Assignor>],
+    assignors: &[Known],
     lead: &Lead,
     counts: &BTreeMap<String, i32>,
 ) -> Result<Assignment> {
-    let Some(assignor) = assignors.iter().find(|a| a.name() == &*lead.protocol) else {
+    let Some(known) = assignors.iter().find(|known| known.name == lead.protocol) else {
         return Err(Error::kafka(
             ErrorCode::InconsistentGroupProtocol,
             format!("the group agreed on {}, which is unknown here", lead.protocol),
@@ -24,10 +25,10 @@ pub(super) fn decide(
     let members: Vec<Subscription> = lead.members.iter().map(subscription).collect();
     let mut existing = counts.clone();
     existing.retain(|_, count| *count > 0);
-    let assign = || assignor.assign(&existing, &members);
+    let assign = || known.assignor.assign(&existing, &members);
     let mut to = catch_unwind(AssertUnwindSafe(assign)).map_err(|_| panicked("an assignor"))?;
-    check_assignment(assignor.name(), &to, &existing, &members)?;
-    if assignor.protocol() == RebalanceProtocol::Cooperative {
+    check_assignment(&known.name, &to, &existing, &members)?;
+    if known.protocol == RebalanceProtocol::Cooperative {
         withhold_owned(&mut to, &members);
     }
     Ok(to)

@@ -36,6 +36,8 @@ pub(crate) struct Membership {
     pub(super) previous: (Vec<TopicPartition>, Option<i32>),
     /// The leader's: how many partitions the topics had when it decided.
     pub(super) counts: Option<BTreeMap<String, i32>>,
+    /// The topics when those numbers were last compared with what there is.
+    pub(super) counted: Option<u64>,
     /// Another member has taken its place for good.
     pub(super) fenced: Option<Error>,
     /// What a listener failed with, until it comes out of a call.
