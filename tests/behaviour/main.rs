@@ -23,6 +23,7 @@ mod coordinators;
 mod crafted;
 mod follow;
 mod grouped_writes;
+mod group_model;
 mod groups;
 mod idempotence;
 mod misuse;
