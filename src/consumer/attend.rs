@@ -54,6 +54,9 @@ impl Consumer {
         if state.membership.phase != Phase::Out
             && (state.topics != state.membership.joined || self.is_decision_old(state))
         {
+            if let Some(error) = self.expelled(state)? {
+                return self.left_out(state, error);
+            }
             self.give_back(state);
         }
         match state.membership.phase {
@@ -61,6 +64,13 @@ impl Consumer {
             Phase::Joining | Phase::In if state.membership.is_settled() => Ok(false),
             Phase::Joining | Phase::In => self.look(state),
         }
+    }
+
+    /// Why the group does not have the consumer any more, if so: it has nothing to give back then.
+    fn expelled(&self, state: &State) -> Result<Option<Error>> {
+        let group = State::group(&self.config)?;
+        let member = state.membership.member(self.config.instance_id.as_ref());
+        Ok(member.and_then(|member| self.broker.check_member(group, &member).err()))
     }
 
     /// Takes in topics that came or went.

@@ -141,6 +141,30 @@ fn who_does_not_poll_in_time_has_lost_its_partitions() {
     a.commit().unwrap();
 }
 
+/// The change of mind came first and was taken for the reason: the member was told that it could
+/// still commit, while others had its partitions.
+#[test]
+fn who_lost_its_partitions_and_wants_others_is_told_lost() {
+    for instance in [None, Some("s")] {
+        let (broker, clock) = broker(2);
+        broker.create_topic("u").unwrap();
+        let (tell, heard) = mpsc::channel();
+        let mut a = settings(&broker);
+        if let Some(instance) = instance {
+            a = a.group_instance_id(instance);
+        }
+        let a = a.build().unwrap();
+        a.subscribe_with(["t"], Tell("a", tell.clone())).unwrap();
+        poll(&a);
+        let before = a.group_metadata().unwrap();
+        clock.advance(Duration::from_secs(301));
+        a.subscribe_with(["u"], Tell("a", tell)).unwrap();
+        poll(&a);
+        assert_eq!(told(&heard), ["a assigned [0, 1]", "a lost [0, 1]", "a assigned [0]"]);
+        assert_ne!(a.group_metadata().unwrap().member_id(), before.member_id());
+    }
+}
+
 #[test]
 fn a_listener_that_calls_its_consumer_is_told_so() {
     struct Poll(std::sync::Weak<Consumer>, mpsc::Sender<ErrorKind>);
