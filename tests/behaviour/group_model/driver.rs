@@ -480,6 +480,7 @@ impl Run {
             max_records: *self.dice.pick(&[1, 2, 5, 500]).unwrap(),
             is_open: true,
             topics: None,
+            joined: BTreeSet::new(),
             id: None,
             generation: None,
             phase: Phase::Out,
@@ -647,7 +648,7 @@ impl Run {
         let mut model = self.model();
         model.ends.insert(TopicPartition::new(topic, count), 0);
         for group in &mut model.groups {
-            group.changes += 1;
+            (group.changes, group.is_unseen) = (group.changes + 1, true);
         }
     }
 
@@ -757,6 +758,7 @@ impl Run {
                 self.poll(who, 0);
                 self.check();
             }
+            self.model().groups.iter_mut().for_each(|group| group.is_unseen = false);
         }
         let away = |model: &Model| {
             let ends = model.groups.iter().flat_map(|group| {

@@ -50,6 +50,8 @@ pub struct Member {
     pub max_records: usize,
     pub is_open: bool,
     pub topics: Option<BTreeSet<String>>,
+    /// The topics that it told the group.
+    pub joined: BTreeSet<String>,
     pub id: Option<String>,
     pub generation: Option<i32>,
     pub phase: Phase,
@@ -98,6 +100,8 @@ pub struct Group {
     pub owners: BTreeMap<TopicPartition, usize>,
     /// How often something happened that may move partitions.
     pub changes: u64,
+    /// The leader may not have seen yet that there are new partitions.
+    pub is_unseen: bool,
     pub left: BTreeMap<String, Left>,
     /// It became empty between these two moments.
     pub empty: Option<(i64, i64)>,
@@ -237,6 +241,11 @@ impl Model {
         let present = self.standing(who) == Standing::Present;
         let generation = self.groups[self.members[who].group].generation;
         let member = &mut self.members[who];
+        let state = &mut self.groups[member.group];
+        let wants_others = member.id.is_some() && member.topics.as_ref() != Some(&member.joined);
+        if wants_others || state.is_unseen {
+            state.changes += 1;
+        }
         member.in_poll = true;
         if !member.auto || member.is_fenced {
             return;
@@ -413,8 +422,12 @@ impl Model {
     pub fn told_done(&mut self, who: usize, what: &str, partitions: &[TopicPartition]) {
         let member = &mut self.members[who];
         if what == "assigned" {
-            member.phase = if member.gave { Phase::Joining } else { Phase::In };
-            member.gave = false;
+            member.phase = Phase::In;
+            if std::mem::take(&mut member.gave) {
+                // What it gave can be given out now.
+                member.phase = Phase::Joining;
+                self.groups[member.group].changes += 1;
+            }
             return;
         }
         member.owned.retain(|tp, _| !partitions.contains(tp));
@@ -434,6 +447,7 @@ impl Model {
         let changes = self.groups[self.members[who].group].changes;
         let member = &mut self.members[who];
         (member.in_poll, member.polled) = (false, now);
+        member.joined = member.topics.clone().unwrap_or_default();
         let told = member.heard.last().map(|(what, _)| *what);
         let wanted = match told {
             Some("assigned") if member.phase == Phase::In => Some(Phase::In),
@@ -503,6 +517,9 @@ impl Model {
         });
         let state = &self.groups[group];
         let mut any = false;
+        if state.is_unseen {
+            return false;
+        }
         for (_, member) in all {
             any = true;
             if member.phase != Phase::In
@@ -553,12 +570,9 @@ impl Model {
     /// may have been committed or may have expired.
     pub fn check_commits(&mut self, index: usize, actual: &BTreeMap<TopicPartition, (i64, String)>) {
         let now = self.now;
-        let subscribed: BTreeSet<String> = self
-            .members
-            .iter()
-            .filter(|member| member.group == index && member.is_open && member.id.is_some())
-            .flat_map(|member| member.topics.iter().flatten().cloned())
-            .collect();
+        let seats = self.groups[index].seats.values();
+        let joined = seats.flat_map(|seat| &self.members[seat.who].joined);
+        let subscribed: BTreeSet<String> = joined.cloned().collect();
         let group = &mut self.groups[index];
         let mut wrong = None;
         let all: BTreeSet<_> = group.commits.keys().chain(actual.keys()).cloned().collect();
