@@ -166,7 +166,7 @@ impl Group {
             Phase::CompletingRebalance | Phase::Stable => return Ok(id),
         }
         self.set_joined(&id);
-        self.complete_join(now, false);
+        self.complete_join(now);
         Ok(id)
     }
 
@@ -198,7 +198,7 @@ impl Group {
             Phase::Stable | Phase::CompletingRebalance => self.rebalance(now),
         }
         self.set_joined(&id);
-        self.complete_join(now, false);
+        self.complete_join(now);
         id
     }
 
@@ -265,14 +265,13 @@ impl Group {
         self.moves += 1;
     }
 
-    /// Begins a new generation if everybody has joined. With `anyhow` those that have not are given
-    /// up.
-    fn complete_join(&mut self, now: Duration, anyhow: bool) {
+    /// Begins a new generation if everybody has joined.
+    fn complete_join(&mut self, now: Duration) {
         let Phase::PreparingRebalance { gathering, .. } = self.phase else { return };
         if self.members.is_empty() {
             return self.become_empty();
         }
-        if gathering.is_some() && !anyhow {
+        if gathering.is_some() {
             return;
         }
         let all = self.members.values().all(Entry::has_joined);
@@ -416,7 +415,7 @@ impl Group {
         if matches!(self.phase, Phase::CompletingRebalance | Phase::Stable) {
             self.rebalance(now);
         }
-        self.complete_join(now, false);
+        self.complete_join(now);
         true
     }
 
@@ -438,7 +437,7 @@ impl Group {
         if self.phase == Phase::CompletingRebalance && self.leader.as_deref() == Some(id) {
             self.rebalance(now);
         }
-        self.complete_join(now, false);
+        self.complete_join(now);
         true
     }
 
@@ -500,7 +499,11 @@ impl Group {
             gathering.has_newcomer = false;
             return;
         }
-        self.complete_join(now, true);
+        if let Phase::PreparingRebalance { gathering, .. } = &mut self.phase {
+            // Also when nobody is left to go on with: the next to come need not wait.
+            *gathering = None;
+        }
+        self.complete_join(now);
     }
 }
 

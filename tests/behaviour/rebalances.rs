@@ -141,6 +141,27 @@ fn who_does_not_poll_in_time_has_lost_its_partitions() {
     a.commit().unwrap();
 }
 
+/// The wait for more members ended with nobody there, and was ended again without end.
+#[test]
+fn a_group_stops_gathering_when_all_went_away() {
+    must_end(|| {
+        let clock = MockClock::at_millis(NOW);
+        let builder = Broker::builder().clock(&clock);
+        let broker = builder.set("group.initial.rebalance.delay.ms", "3000").open().unwrap();
+        broker.create_topic("t").unwrap();
+        let a = settings(&broker).group_instance_id("s").build().unwrap();
+        a.subscribe(["t"]).unwrap();
+        poll(&a);
+        drop(a);
+        clock.advance(Duration::from_secs(3));
+        let b = member(&broker);
+        poll(&b);
+        clock.advance(Duration::from_secs(45));
+        settle(&[&b]);
+        assert_eq!(numbers(&b), [0]);
+    });
+}
+
 /// The change of mind came first and was taken for the reason: the member was told that it could
 /// still commit, while others had its partitions.
 #[test]
