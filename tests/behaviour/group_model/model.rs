@@ -150,7 +150,7 @@ impl Model {
 
     /// Time has passed: members that did not poll are out, sessions end.
     pub fn pass(&mut self, now: i64) {
-        self.now = now;
+        let before = std::mem::replace(&mut self.now, now);
         for who in 0..self.members.len() {
             let member = &self.members[who];
             let due = member.polled + member.interval;
@@ -163,6 +163,10 @@ impl Model {
             }
         }
         for group in &mut self.groups {
+            if before < now && before < group.unsure_until {
+                // The session of somebody that is not known here may have ended.
+                group.changes += 1;
+            }
             let ends = group.seats.values().filter_map(|seat| seat.away_until);
             let last = ends.filter(|end| *end <= now).max();
             let before = group.seats.len();
@@ -194,7 +198,7 @@ impl Model {
     fn note_id(&mut self, who: usize, id: Option<&str>) {
         let member = &mut self.members[who];
         let Some(id) = id else {
-            member.id = None;
+            (member.id, member.generation) = (None, None);
             return;
         };
         if member.id.as_deref() == Some(id) {
@@ -247,7 +251,7 @@ impl Model {
             state.changes += 1;
         }
         member.in_poll = true;
-        if !member.auto || member.is_fenced {
+        if !member.auto || member.topics.is_none() {
             return;
         }
         let joining = member.phase == Phase::Joining;
