@@ -255,13 +255,9 @@ impl Consumer {
                 {
                     return Ok(false);
                 }
-                if let Some(topics) = watched {
-                    let count = |topic: Arc<str>| (topic.to_string(), self.partitions(&topic));
-                    let now = || topics.into_iter().map(count).collect();
-                    state.membership.counts.get_or_insert_with(now);
-                } else {
-                    state.membership.counts = None;
-                }
+                let counts = &mut state.membership.counts;
+                // A leader that comes back has not seen what was added while it was away.
+                *counts = watched.map(|given| counts.take().unwrap_or(given));
                 self.take(state, generation, &assignment);
                 Ok(true)
             }

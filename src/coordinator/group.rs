@@ -325,7 +325,7 @@ impl Group {
                 generation: self.generation,
                 protocol,
                 assignment,
-                watched: leads.then(|| self.topics()),
+                watched: leads.then(|| self.given()),
             },
             _ if leads => Standing::Leads(self.lead(protocol)),
             _ => Standing::Syncing,
@@ -347,13 +347,16 @@ impl Group {
         Lead { generation: self.generation, members: members.collect(), protocol }
     }
 
-    /// The topics that members want.
-    fn topics(&self) -> Vec<Arc<str>> {
-        let mut topics: Vec<Arc<str>> =
-            self.members.values().flat_map(|entry| entry.topics().iter().cloned()).collect();
-        topics.sort();
-        topics.dedup();
-        topics
+    /// The topics that members want, and how many partitions of each were given out.
+    fn given(&self) -> BTreeMap<String, i32> {
+        let wanted = self.members.values().flat_map(Entry::topics);
+        let mut given: BTreeMap<String, i32> = wanted.map(|t| (t.to_string(), 0)).collect();
+        for tp in self.members.values().flat_map(|entry| &entry.assignment) {
+            if let Some(count) = given.get_mut(tp.topic()) {
+                *count = (*count).max(tp.partition().saturating_add(1));
+            }
+        }
+        given
     }
 
     /// The leader has decided. Answers `false` when that comes too late: another rebalance began.

@@ -162,6 +162,27 @@ fn a_group_stops_gathering_when_all_went_away() {
     });
 }
 
+/// It took the partitions it found for those that it had given out.
+#[test]
+fn a_leader_that_comes_back_sees_what_was_added() {
+    let (broker, _) = broker(2);
+    let leader = || {
+        let consumer = settings(&broker).group_instance_id("s").build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer
+    };
+    let a = leader();
+    poll(&a);
+    let b = member(&broker);
+    settle(&[&b, &a]);
+    drop(a);
+    broker.create_partitions("t", 3).unwrap();
+    poll(&b);
+    let a = leader();
+    settle(&[&a, &b]);
+    assert_eq!((numbers(&a), numbers(&b)), (vec![0, 1], vec![2]));
+}
+
 /// The change of mind came first and was taken for the reason: the member was told that it could
 /// still commit, while others had its partitions.
 #[test]
