@@ -344,7 +344,9 @@ impl Consumer {
     /// Gives everything back and goes: on unsubscribing and closing.
     pub(super) fn depart(&self, state: &mut Locked<'_>) -> Result<()> {
         let Some(member) = state.membership.member(self.config.instance_id.as_ref()) else {
-            return self.auto_commit(state, None);
+            let outcome = self.auto_commit(state, None);
+            // Being fenced came out of the polls; what its listener failed with did not.
+            return outcome.and(state.membership.failed.take().map_or(Ok(()), Err));
         };
         let group = State::group(&self.config)?;
         let there = self.broker.check_member(group, &member);

@@ -162,6 +162,29 @@ fn a_group_stops_gathering_when_all_went_away() {
     });
 }
 
+/// What it failed with came out of the polls of another subscription.
+#[test]
+fn a_listener_that_fails_on_being_fenced_is_heard_of() {
+    struct Fail;
+    impl RebalanceListener for Fail {
+        fn on_lost(&mut self, _: &RebalanceContext<'_>, _: &[TopicPartition]) -> ListenerResult {
+            Err("no".into())
+        }
+    }
+    let (broker, _) = broker(1);
+    let make = || settings(&broker).group_instance_id("s").build().unwrap();
+    let (old, new) = (make(), make());
+    old.subscribe_with(["t"], Fail).unwrap();
+    poll(&old);
+    new.subscribe(["t"]).unwrap();
+    poll(&new);
+    let error = old.poll(Duration::ZERO).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::FencedInstanceId));
+    assert_eq!(old.unsubscribe().unwrap_err().kind(), ErrorKind::UserCode);
+    old.subscribe(["t"]).unwrap();
+    poll(&old);
+}
+
 /// It took the partitions it found for those that it had given out.
 #[test]
 fn a_leader_that_comes_back_sees_what_was_added() {
