@@ -340,7 +340,9 @@ impl Run {
         }
         let is_fenced = member.is_fenced || before == Standing::Replaced;
         if is_fenced {
-            self.model().members[who].is_fenced = true;
+            let member = &mut self.model().members[who];
+            member.is_fenced = true;
+            member.owes |= member.failed;
         }
         let meta = consumer.group_metadata();
         self.model().poll_ends(who, time(&self.clock), seen, meta.as_ref());
@@ -492,6 +494,8 @@ impl Run {
             calm: 0,
             heard: Vec::new(),
             failed: false,
+            came: false,
+            owes: false,
             gave: false,
         };
         let reset = if member.latest { OffsetReset::Latest } else { OffsetReset::Earliest };
@@ -584,7 +588,8 @@ impl Run {
     fn departing(&self, who: usize) -> (Member, bool) {
         let mut model = self.model();
         model.pass(time(&self.clock));
-        model.members[who].failed = false;
+        let member = &mut model.members[who];
+        member.failed = std::mem::take(&mut member.owes);
         (model.members[who].clone(), model.is_calm(model.members[who].group))
     }
 

@@ -67,6 +67,10 @@ pub struct Member {
     pub heard: Vec<(&'static str, Option<i32>)>,
     /// Its listener failed in this call.
     pub failed: bool,
+    /// It got a seat in this call.
+    pub came: bool,
+    /// It failed in a call that had a graver error to tell.
+    pub owes: bool,
     /// It gave something back on taking what it was assigned, and has to join again.
     pub gave: bool,
 }
@@ -220,7 +224,7 @@ impl Model {
         group.seats.insert(id.to_owned(), Seat { who, instance, away_until: None });
         (group.empty, group.had_members) = (None, true);
         member.id = Some(id.to_owned());
-        member.generation = None;
+        (member.generation, member.came) = (None, true);
     }
 
     /// What auto-commit commits now, for sure or perhaps.
@@ -250,7 +254,7 @@ impl Model {
         if wants_others || state.is_unseen {
             state.changes += 1;
         }
-        member.in_poll = true;
+        (member.in_poll, member.came) = (true, false);
         if !member.auto || member.topics.is_none() {
             return;
         }
@@ -426,7 +430,7 @@ impl Model {
     pub fn told_done(&mut self, who: usize, what: &str, partitions: &[TopicPartition]) {
         let member = &mut self.members[who];
         if what == "assigned" {
-            member.phase = Phase::In;
+            (member.phase, member.calm) = (Phase::In, self.groups[member.group].changes);
             if std::mem::take(&mut member.gave) {
                 // What it gave can be given out now.
                 member.phase = Phase::Joining;
@@ -454,9 +458,15 @@ impl Model {
         member.joined = member.topics.clone().unwrap_or_default();
         let told = member.heard.last().map(|(what, _)| *what);
         let wanted = match told {
-            Some("assigned") if member.phase == Phase::In => Some(Phase::In),
+            Some("assigned") if member.phase == Phase::In && seen != Phase::In && member.came => {
+                // It leads, and sees partitions that were added while it was away.
+                self.groups[member.group].changes += 1;
+                None
+            }
             Some("revoked" | "lost") if !member.is_fenced => Some(Phase::Joining),
-            None if member.phase == Phase::In && member.calm == changes => Some(Phase::In),
+            Some("assigned") | None if member.phase == Phase::In && member.calm == changes => {
+                Some(Phase::In)
+            }
             _ => None,
         };
         let before = std::mem::replace(&mut member.phase, seen);
