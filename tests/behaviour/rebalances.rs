@@ -162,6 +162,24 @@ fn a_group_stops_gathering_when_all_went_away() {
     });
 }
 
+/// A group that is forgotten with its last commit counts its moves anew. A member of before took
+/// the new group's for those it had seen, and went on reading what another had.
+#[test]
+fn a_member_of_a_forgotten_group_hears_that_it_is_none() {
+    let (broker, clock) = broker(1);
+    let (tell, heard) = mpsc::channel();
+    let a = settings(&broker).build().unwrap();
+    a.subscribe_with(["t"], Tell("a", tell)).unwrap();
+    poll(&a);
+    a.commit().unwrap();
+    clock.advance(Duration::from_secs(15 * 24 * 60 * 60));
+    assert!(broker.groups().unwrap().is_empty());
+    let b = member(&broker);
+    poll(&b);
+    poll(&a);
+    assert_eq!(told(&heard), ["a assigned [0]", "a lost [0]"]);
+}
+
 /// What it failed with came out of the polls of another subscription.
 #[test]
 fn a_listener_that_fails_on_being_fenced_is_heard_of() {
