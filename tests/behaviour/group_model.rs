@@ -65,7 +65,7 @@ fn print_failure(seed: u64, history: &History) {
 fn groups_keep_their_promises() {
     let (seeds, wanted) = match number("LOGREEL_GROUP_SEED") {
         Some(seed) => (seed..=seed, usize::MAX),
-        None => (1..=u64::MAX, number("LOGREEL_GROUP_STEPS").unwrap_or(120_000) as usize),
+        None => (1..=u64::MAX, number("LOGREEL_GROUP_STEPS").unwrap_or(1_000_000) as usize),
     };
     let history = History::default();
     let current = Arc::new(Mutex::new((0, Instant::now())));
