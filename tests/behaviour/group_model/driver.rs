@@ -371,9 +371,10 @@ impl Run {
         assert!(records.len() <= member.max_records, "c{who} got {}", records.len());
         if records.is_empty() {
             let ends = &model.ends;
-            let left = model.members[who].owned.iter().find(|(tp, place)| {
-                !place.paused && place.at.is_some_and(|at| at < ends[*tp])
-            });
+            let left = model.members[who]
+                .owned
+                .iter()
+                .find(|(tp, place)| !place.paused && place.at.is_some_and(|at| at < ends[*tp]));
             assert!(left.is_none(), "c{who} got nothing of {left:?}");
         }
         if let Some(home) = expected {

@@ -582,7 +582,11 @@ impl Model {
 
     /// What a group has committed, as its broker says, must be what the model says, but for what
     /// may have been committed or may have expired.
-    pub fn check_commits(&mut self, index: usize, actual: &BTreeMap<TopicPartition, (i64, String)>) {
+    pub fn check_commits(
+        &mut self,
+        index: usize,
+        actual: &BTreeMap<TopicPartition, (i64, String)>,
+    ) {
         let now = self.now;
         let seats = self.groups[index].seats.values();
         let joined = seats.flat_map(|seat| &self.members[seat.who].joined);
