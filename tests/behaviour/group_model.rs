@@ -54,11 +54,19 @@ fn run(seed: u64, history: &History) -> usize {
     run.steps
 }
 
-fn print_failure(seed: u64, history: &History) {
+/// The run that goes on.
+struct Current {
+    seed: u64,
+    begun: Instant,
+    /// Taken by the runs before it.
+    steps: usize,
+}
+
+fn print_failure(current: &Current, history: &History) {
     for line in history.lock().unwrap().iter() {
         println!("{line}");
     }
-    println!("failed with LOGREEL_GROUP_SEED={seed}");
+    println!("after {} steps failed with LOGREEL_GROUP_SEED={}", current.steps, current.seed);
 }
 
 #[test]
@@ -68,13 +76,13 @@ fn groups_keep_their_promises() {
         None => (1..=u64::MAX, number("LOGREEL_GROUP_STEPS").unwrap_or(1_000_000) as usize),
     };
     let history = History::default();
-    let current = Arc::new(Mutex::new((0, Instant::now())));
+    let current = Arc::new(Mutex::new(Current { seed: 0, begun: Instant::now(), steps: 0 }));
     let worker = {
         let (history, current) = (Arc::clone(&history), Arc::clone(&current));
         std::thread::spawn(move || {
             let mut steps = 0;
             for seed in seeds {
-                *current.lock().unwrap() = (seed, Instant::now());
+                *current.lock().unwrap() = Current { seed, begun: Instant::now(), steps };
                 steps += run(seed, &history);
                 if steps >= wanted {
                     break;
@@ -85,17 +93,16 @@ fn groups_keep_their_promises() {
     };
     while !worker.is_finished() {
         std::thread::sleep(Duration::from_millis(20));
-        let (seed, begun) = *current.lock().unwrap();
-        if begun.elapsed() > Duration::from_secs(60) {
-            print_failure(seed, &history);
+        let current = current.lock().unwrap();
+        if current.begun.elapsed() > Duration::from_secs(60) {
+            print_failure(&current, &history);
             panic!("it hangs");
         }
     }
     match worker.join() {
         Ok(steps) => println!("{steps} steps"),
         Err(_) => {
-            let seed = current.lock().unwrap().0;
-            print_failure(seed, &history);
+            print_failure(&current.lock().unwrap(), &history);
             panic!("a promise was broken");
         }
     }

@@ -471,7 +471,7 @@ impl Run {
         }
         let who = self.model().members.len();
         let instance = (!self.dice.one_in(3)).then(|| format!("s{}", self.dice.below(4)));
-        let instance = instance.filter(|_| who % 2 == 0);
+        let instance = instance.filter(|_| who.is_multiple_of(2));
         let member = Member {
             group: usize::from(self.dice.one_in(5)),
             instance,
