@@ -61,9 +61,7 @@ impl Shared {
             let Some(state) = loaded.groups.get_mut(&placed) else { continue };
             state.lose(&id, now);
             let _ = self.store_group(&placed, state);
-            if let Some(state) = loaded.groups.get(&placed) {
-                moved.extend(loaded.note_moves(&group, state));
-            }
+            moved.extend(loaded.note_move(&group));
         }
         let next = loaded.hearts.values().map(|(_, heart)| heart.due()).min();
         self.note_group_due(next.filter(|due| *due != NEVER));
@@ -86,7 +84,7 @@ impl Shared {
             self.note_group_due(state.next_due().map(nanos));
             let gone = self.forget_expired(&placed, &mut state, loaded.adopted, now);
             if state.moves() != before {
-                moved.extend(loaded.note_moves(&placed.0, &state));
+                moved.extend(loaded.note_move(&placed.0));
             }
             if !matches!(gone, Ok(true)) {
                 loaded.groups.insert(placed, state);

@@ -45,7 +45,7 @@ impl Shared {
             let outcome = act(&mut state, &placed);
             let written = self.store_group(&placed, &mut state);
             if state.moves() != before {
-                moved = loaded.note_moves(name, &state);
+                moved = loaded.note_move(name);
             }
             self.note_group_due(state.next_due().map(nanos));
             self.note_retention(&state, loaded.adopted);
@@ -237,10 +237,11 @@ impl Shared {
 }
 
 impl Loaded {
-    /// Shows members that their group moved; answers whom to wake.
-    pub(super) fn note_moves(&self, group: &str, state: &Group) -> Option<Arc<GroupSigns>> {
+    /// Shows members that their group moved; answers whom to wake. The signs count for themselves:
+    /// a group that was forgotten begins anew, while somebody may still hold what it saw of it.
+    pub(super) fn note_move(&self, group: &str) -> Option<Arc<GroupSigns>> {
         let signs = self.signs.get(group)?;
-        signs.moves.store(state.moves(), Ordering::Release);
+        signs.moves.fetch_add(1, Ordering::Release);
         Some(Arc::clone(signs))
     }
 }

@@ -61,6 +61,9 @@ impl Consumer {
         if state.membership.phase != Phase::Out
             && (state.topics != state.membership.joined || self.sees_old_decision(state))
         {
+            if let Some(error) = self.expelled(state)? {
+                return self.left_out(state, error);
+            }
             self.give_back(state);
         }
         match state.membership.phase {
@@ -68,6 +71,13 @@ impl Consumer {
             Phase::Joining | Phase::In if state.membership.is_settled() => Ok(false),
             Phase::Joining | Phase::In => self.see_standing(state),
         }
+    }
+
+    /// Why the group does not have the consumer any more, if so: it has nothing to give back then.
+    fn expelled(&self, state: &State) -> Result<Option<Error>> {
+        let group = State::group(&self.config)?;
+        let member = state.membership.member(self.config.instance_id.as_ref());
+        Ok(member.and_then(|member| self.broker.check_member(group, &member).err()))
     }
 
     /// Takes in topics that came or went.
@@ -250,14 +260,10 @@ impl Consumer {
                 {
                     return Ok(false);
                 }
-                if let Some(topics) = watched {
-                    let count = |topic: Arc<str>| (topic.to_string(), self.partitions(&topic));
-                    let now = || topics.into_iter().map(count).collect();
-                    state.membership.counts.get_or_insert_with(now);
-                    state.membership.counted = None;
-                } else {
-                    state.membership.counts = None;
-                }
+                let membership = &mut state.membership;
+                // A leader that comes back has not seen what was added while it was away.
+                let counts = watched.map(|given| membership.counts.take().unwrap_or(given));
+                (membership.counts, membership.counted) = (counts, None);
                 self.take(state, generation, &assignment);
                 Ok(true)
             }
@@ -344,7 +350,9 @@ impl Consumer {
     /// Gives everything back and goes: on unsubscribing and closing.
     pub(super) fn depart(&self, state: &mut Locked<'_>) -> Result<()> {
         let Some(member) = state.membership.member(self.config.instance_id.as_ref()) else {
-            return self.auto_commit(state, None);
+            let outcome = self.auto_commit(state, None);
+            // Being fenced came out of the polls; what its listener failed with did not.
+            return outcome.and(state.membership.failed.take().map_or(Ok(()), Err));
         };
         let group = State::group(&self.config)?;
         let there = self.broker.check_member(group, &member);

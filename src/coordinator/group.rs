@@ -166,7 +166,7 @@ impl Group {
             Phase::CompletingRebalance | Phase::Stable => return Ok(id),
         }
         self.set_joined(&id);
-        self.complete_join(now, false);
+        self.complete_join(now);
         Ok(id)
     }
 
@@ -198,7 +198,7 @@ impl Group {
             Phase::Stable | Phase::CompletingRebalance => self.rebalance(now),
         }
         self.set_joined(&id);
-        self.complete_join(now, false);
+        self.complete_join(now);
         id
     }
 
@@ -265,14 +265,13 @@ impl Group {
         self.moves += 1;
     }
 
-    /// Begins a new generation if everybody has joined. With `anyhow` those that have not are given
-    /// up.
-    pub(super) fn complete_join(&mut self, now: Duration, anyhow: bool) {
+    /// Begins a new generation if everybody has joined.
+    pub(super) fn complete_join(&mut self, now: Duration) {
         let Phase::PreparingRebalance { gathering, .. } = self.phase else { return };
         if self.members.is_empty() {
             return self.become_empty();
         }
-        if gathering.is_some() && !anyhow {
+        if gathering.is_some() {
             return;
         }
         let all = self.members.values().all(Entry::has_joined);
@@ -326,7 +325,7 @@ impl Group {
                 generation: self.generation,
                 protocol,
                 assignment,
-                watched: leads.then(|| self.topics()),
+                watched: leads.then(|| self.given()),
             },
             _ if leads => Standing::Leads(self.lead(protocol)),
             _ => Standing::Syncing,
@@ -348,13 +347,16 @@ impl Group {
         Lead { generation: self.generation, members: members.collect(), protocol }
     }
 
-    /// The topics that members want.
-    fn topics(&self) -> Vec<Arc<str>> {
-        let mut topics: Vec<Arc<str>> =
-            self.members.values().flat_map(|entry| entry.topics().iter().cloned()).collect();
-        topics.sort();
-        topics.dedup();
-        topics
+    /// The topics that members want, and how many partitions of each were given out.
+    fn given(&self) -> BTreeMap<String, i32> {
+        let wanted = self.members.values().flat_map(Entry::topics);
+        let mut given: BTreeMap<String, i32> = wanted.map(|t| (t.to_string(), 0)).collect();
+        for tp in self.members.values().flat_map(|entry| &entry.assignment) {
+            if let Some(count) = given.get_mut(tp.topic()) {
+                *count = (*count).max(tp.partition().saturating_add(1));
+            }
+        }
+        given
     }
 
     /// The leader has decided. Answers `false` when that comes too late: another rebalance began.
@@ -416,7 +418,7 @@ impl Group {
         if matches!(self.phase, Phase::CompletingRebalance | Phase::Stable) {
             self.rebalance(now);
         }
-        self.complete_join(now, false);
+        self.complete_join(now);
         true
     }
 
@@ -438,7 +440,7 @@ impl Group {
         if self.phase == Phase::CompletingRebalance && self.leader.as_deref() == Some(id) {
             self.rebalance(now);
         }
-        self.complete_join(now, false);
+        self.complete_join(now);
         true
     }
 }

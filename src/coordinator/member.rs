@@ -1,5 +1,6 @@
 //! A member of a group, as the group knows it, and what it asks for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,8 +85,8 @@ pub(crate) enum Standing {
         /// The assignor that was used.
         protocol: Arc<str>,
         assignment: Vec<TopicPartition>,
-        /// For the leader: the topics that members want, which it watches for new partitions.
-        watched: Option<Vec<Arc<str>>>,
+        /// For the leader: the topics it watches for new partitions, and how many were given out.
+        watched: Option<BTreeMap<String, i32>>,
     },
 }
 

@@ -65,6 +65,10 @@ impl Group {
             gathering.has_newcomer = false;
             return;
         }
-        self.complete_join(now, true);
+        if let Phase::PreparingRebalance { gathering, .. } = &mut self.phase {
+            // Also when nobody is left to go on with: the next to come need not wait.
+            *gathering = None;
+        }
+        self.complete_join(now);
     }
 }

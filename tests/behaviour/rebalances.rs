@@ -168,6 +168,113 @@ fn a_poll_that_waits_for_a_late_member_sees_its_end_with_and_without_threads() {
     }
 }
 
+/// The wait for more members ended with nobody there, and was ended again without end.
+#[test]
+fn a_group_stops_gathering_when_all_went_away() {
+    must_end(|| {
+        let clock = MockClock::at_millis(NOW);
+        let builder = Broker::builder().clock(&clock);
+        let broker = builder.set("group.initial.rebalance.delay.ms", "3000").open().unwrap();
+        broker.create_topic("t").unwrap();
+        let a = settings(&broker).group_instance_id("s").build().unwrap();
+        a.subscribe(["t"]).unwrap();
+        poll(&a);
+        drop(a);
+        clock.advance(Duration::from_secs(3));
+        let b = member(&broker);
+        poll(&b);
+        clock.advance(Duration::from_secs(45));
+        settle(&[&b]);
+        assert_eq!(numbers(&b), [0]);
+    });
+}
+
+/// A group that is forgotten with its last commit counts its moves anew. A member of before took
+/// the new group's for those it had seen, and went on reading what another had.
+#[test]
+fn a_member_of_a_forgotten_group_hears_that_it_is_none() {
+    let (broker, clock) = broker(1);
+    let (tell, heard) = mpsc::channel();
+    let a = settings(&broker).build().unwrap();
+    a.subscribe_with(["t"], Tell("a", tell)).unwrap();
+    poll(&a);
+    a.commit().unwrap();
+    clock.advance(Duration::from_secs(15 * 24 * 60 * 60));
+    assert!(broker.groups().unwrap().is_empty());
+    let b = member(&broker);
+    poll(&b);
+    poll(&a);
+    assert_eq!(told(&heard), ["a assigned [0]", "a lost [0]"]);
+}
+
+/// What it failed with came out of the polls of another subscription.
+#[test]
+fn a_listener_that_fails_on_being_fenced_is_heard_of() {
+    struct Fail;
+    impl RebalanceListener for Fail {
+        fn on_lost(&mut self, _: &RebalanceContext<'_>, _: &[TopicPartition]) -> ListenerResult {
+            Err("no".into())
+        }
+    }
+    let (broker, _) = broker(1);
+    let make = || settings(&broker).group_instance_id("s").build().unwrap();
+    let (old, new) = (make(), make());
+    old.subscribe_with(["t"], Fail).unwrap();
+    poll(&old);
+    new.subscribe(["t"]).unwrap();
+    poll(&new);
+    let error = old.poll(Duration::ZERO).unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::FencedInstanceId));
+    assert_eq!(old.unsubscribe().unwrap_err().kind(), ErrorKind::UserCode);
+    old.subscribe(["t"]).unwrap();
+    poll(&old);
+}
+
+/// It took the partitions it found for those that it had given out.
+#[test]
+fn a_leader_that_comes_back_sees_what_was_added() {
+    let (broker, _) = broker(2);
+    let leader = || {
+        let consumer = settings(&broker).group_instance_id("s").build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer
+    };
+    let a = leader();
+    poll(&a);
+    let b = member(&broker);
+    settle(&[&b, &a]);
+    drop(a);
+    broker.create_partitions("t", 3).unwrap();
+    poll(&b);
+    let a = leader();
+    settle(&[&a, &b]);
+    assert_eq!((numbers(&a), numbers(&b)), (vec![0, 1], vec![2]));
+}
+
+/// The change of mind came first and was taken for the reason: the member was told that it could
+/// still commit, while others had its partitions.
+#[test]
+fn who_lost_its_partitions_and_wants_others_is_told_lost() {
+    for instance in [None, Some("s")] {
+        let (broker, clock) = broker(2);
+        broker.create_topic("u").unwrap();
+        let (tell, heard) = mpsc::channel();
+        let mut a = settings(&broker);
+        if let Some(instance) = instance {
+            a = a.group_instance_id(instance);
+        }
+        let a = a.build().unwrap();
+        a.subscribe_with(["t"], Tell("a", tell.clone())).unwrap();
+        poll(&a);
+        let before = a.group_metadata().unwrap();
+        clock.advance(Duration::from_secs(301));
+        a.subscribe_with(["u"], Tell("a", tell)).unwrap();
+        poll(&a);
+        assert_eq!(told(&heard), ["a assigned [0, 1]", "a lost [0, 1]", "a assigned [0]"]);
+        assert_ne!(a.group_metadata().unwrap().member_id(), before.member_id());
+    }
+}
+
 #[test]
 fn a_listener_that_calls_its_consumer_is_told_so() {
     struct Poll(std::sync::Weak<Consumer>, mpsc::Sender<ErrorKind>);
