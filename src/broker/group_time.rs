@@ -40,6 +40,8 @@ impl Shared {
         for signs in moved {
             signs.changed.wake_all();
         }
+        // Commits may have expired.
+        self.commits_changed().wake_all();
     }
 
     /// Members whose `max.poll.interval.ms` has passed have left, or stay away if they are static.
@@ -104,8 +106,11 @@ impl Shared {
         let Some(retention) = self.offsets_retention(adopted) else { return Ok(false) };
         let wall = self.context.clock.wall_millis();
         let expired = state.expired_commits(wall, retention);
+        // An empty group that never committed has nothing to expire.
+        let check = i64::try_from(self.config.offsets_check.as_millis()).unwrap_or(i64::MAX);
+        let is_bare = state.has_been_bare(wall, check);
         let mut is_gone = false;
-        if !expired.is_empty() {
+        if !expired.is_empty() || is_bare {
             let mut left = state.commits.clone();
             let key = |tp: &TopicPartition| {
                 OffsetsKey::Commit { group: placed.0.clone(), tp: tp.clone() }.encode()
@@ -131,15 +136,18 @@ impl Shared {
         Ok(is_gone)
     }
 
-    /// A group's commits expire some day, counted from now at the earliest.
+    /// A group's commits expire some day, counted from now at the earliest; a group without any
+    /// goes at the next check.
     pub(super) fn note_retention(&self, state: &Group, adopted: bool) {
-        if state.commits.is_empty() {
+        let Some(retention) = self.offsets_retention(adopted) else { return };
+        let wait = if state.is_bare() {
+            self.config.offsets_check
+        } else if state.commits.is_empty() {
             return;
-        }
-        if let Some(retention) = self.offsets_retention(adopted) {
-            let wait = Duration::from_millis(u64::try_from(retention).unwrap_or(0));
-            self.note_expiry(wait, self.context.clock.monotonic());
-        }
+        } else {
+            Duration::from_millis(u64::try_from(retention).unwrap_or(0))
+        };
+        self.note_expiry(wait, self.context.clock.monotonic());
     }
 
     /// Commits have to be looked at after `wait`, at the next of the regular checks.

@@ -123,12 +123,12 @@ impl Loaded {
             }
             match OffsetsKey::decode(key) {
                 Some(OffsetsKey::Commit { group, tp }) => {
-                    let value = record.value().and_then(CommitValue::decode);
+                    let value = known(record.value(), CommitValue::decode)?;
                     let group = self.groups.entry((group, partition)).or_default();
                     group.commits.replay(tp, value, transaction);
                 }
                 Some(OffsetsKey::Group { group }) => {
-                    match record.value().and_then(GroupValue::decode) {
+                    match known(record.value(), GroupValue::decode)? {
                         Some(value) => {
                             let group = self.groups.entry((group, partition)).or_default();
                             group.replay(&value);
@@ -201,6 +201,17 @@ impl Loaded {
             .next()
             .map_or(Ok(()), |error| Err(not_available("some groups are unknown".to_owned(), error)))
     }
+}
+
+/// A value, or `None` for a tombstone. One that cannot be read, perhaps of a newer version, leaves
+/// the state unknown, as in Kafka.
+fn known<T>(value: Option<&[u8]>, decode: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>> {
+    let unreadable = || {
+        let message = "a record of the offsets topic has a value that cannot be read, perhaps of a \
+                       newer version";
+        Error::kafka(ErrorCode::CorruptMessage, message)
+    };
+    value.map(|value| decode(value).ok_or_else(unreadable)).transpose()
 }
 
 fn not_available(what: String, cause: &Error) -> Error {

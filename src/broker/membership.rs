@@ -91,8 +91,15 @@ impl Shared {
         );
         let now = self.context.clock.monotonic();
         let new_id = || Arc::from(format!("{prefix}-{}", self.new_uuid()));
-        let (member_id, written) =
-            self.with_group(group, |state, _| state.join(group, request, &limits, now, new_id))?;
+        let ((member_id, written), _) = self.with_group(group, |state, placed| {
+            let id = state.join(group, request, &limits, now, new_id)?;
+            let written = self.store_group(placed, state);
+            if written.is_err() {
+                // Its consumer will not know that it is in.
+                state.lose(&id, now);
+            }
+            Ok((id, written?))
+        })?;
         let seat = self.with_groups(|loaded| {
             let signs = loaded.signs.entry(group.to_owned()).or_default();
             let heart = loaded.hearts.entry(Arc::clone(&member_id)).or_insert_with(|| {
@@ -103,7 +110,10 @@ impl Shared {
             let (signs, heart) = (Arc::clone(signs), Arc::clone(&heart.1));
             Ok(Seat { member_id: Arc::clone(&member_id), signs, heart })
         })?;
-        self.sync_written(written)?;
+        if let Err(error) = self.sync_written(written) {
+            let _ = self.leave_group(group, &member_id, true);
+            return Err(error);
+        }
         Ok(seat)
     }
 

@@ -115,12 +115,13 @@ impl Consumer {
                 let mut visible = names;
                 visible.retain(|name| !crate::log::names::is_internal(name));
                 let chosen = self.aside(state, || {
-                    catch_unwind(AssertUnwindSafe(|| {
+                    let choose = || {
                         visible.retain(|name| matches(name));
                         visible
-                    }))
+                    };
+                    catch_unwind(AssertUnwindSafe(choose)).map_err(drop)
                 });
-                state.topics = chosen.map_err(|_| panicked("the predicate of a subscription"))?;
+                state.topics = chosen.map_err(|()| panicked("the predicate of a subscription"))?;
             }
         }
         Ok(())
@@ -324,7 +325,9 @@ impl Consumer {
         let Some(mut listener) = state.membership.listener.take() else { return };
         let heard = self.aside(state, || {
             let context = RebalanceContext::new(self);
-            catch_unwind(AssertUnwindSafe(|| call(&mut *listener, news, &context, partitions)))
+            let call = || call(&mut *listener, news, &context, partitions);
+            // What it panicked with is dropped here: that, too, is the user's code.
+            catch_unwind(AssertUnwindSafe(call)).map_err(drop)
         });
         state.membership.listener = Some(listener);
         let error = match heard {
@@ -332,9 +335,13 @@ impl Consumer {
             Ok(Err(error)) => {
                 Error::new(ErrorKind::UserCode, "a rebalance listener failed").because(error)
             }
-            Err(_) => panicked("a rebalance listener"),
+            Err(()) => panicked("a rebalance listener"),
         };
-        state.membership.failed.get_or_insert(error);
+        if state.membership.failed.is_none() {
+            state.membership.failed = Some(error);
+        } else {
+            state.unlocked(|| drop(error));
+        }
     }
 
     /// Commits what auto-commit covers before partitions go. A failure does not stop the
@@ -369,6 +376,10 @@ impl Consumer {
                 }
             }
             outcome = self.auto_commit(state, None);
+            if outcome.as_ref().is_err_and(is_about_membership) {
+                // Refused because the group changes: it is read again from the last commit on.
+                outcome = Ok(());
+            }
             self.take_away(state, News::Revoked, &had);
         } else {
             self.take_away(state, News::Lost, &had);

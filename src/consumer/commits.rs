@@ -16,11 +16,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::identity::Identity;
+use super::identity::{Identity, Who};
 use super::membership::is_about_membership;
 use super::wakeup::Wakeups;
 use crate::broker::{CommitRequest, Duty, Shared};
-use crate::coordinator::Member;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Idle;
 use crate::types::Offsets;
@@ -71,7 +70,8 @@ struct Queue {
     is_duty: bool,
     /// The consumer is gone, or the broker is.
     is_over: bool,
-    auto_failed: bool,
+    /// What auto-commit takes for committed may not be.
+    outdated: bool,
     auto_error: Option<Error>,
 }
 
@@ -103,54 +103,42 @@ impl Commits {
 
     /// Commits on this thread, after those that were asked for before.
     pub(super) fn commit_now(&self, offsets: &Offsets) -> Result<()> {
-        self.commit_now_as(None, offsets)
+        self.commit_now_as(self.identity.get(), offsets)
     }
 
-    /// The same, as this member if one is given, else as the one that the consumer is now.
-    pub(super) fn commit_now_as(&self, by: Option<&Member>, offsets: &Offsets) -> Result<()> {
+    pub(super) fn commit_now_as(&self, who: Who, offsets: &Offsets) -> Result<()> {
         self.finish_earlier();
         if offsets.is_empty() {
             return Ok(());
         }
         self.check()?;
+        self.queue.lock().outdated = true;
         let group = self.group.as_ref().map_err(Clone::clone)?;
-        let by = self.committer(by)?;
+        let by = who.committer(&self.broker, group)?;
         self.broker.commit_offsets(group, by.as_ref(), offsets)
     }
 
     /// Has these offsets committed, as the member that the consumer is now.
     pub(super) fn commit_later(self: &Arc<Self>, offsets: Offsets) -> CommitHandle {
-        self.commit_later_as(None, offsets)
+        self.commit_later_as(self.identity.get(), offsets)
     }
 
-    /// The same, as this member if one is given.
-    pub(super) fn commit_later_as(
-        self: &Arc<Self>,
-        by: Option<&Member>,
-        offsets: Offsets,
-    ) -> CommitHandle {
-        let commit = self.push(by, offsets, false);
+    pub(super) fn commit_later_as(self: &Arc<Self>, who: Who, offsets: Offsets) -> CommitHandle {
+        let commit = self.push(who, offsets, false);
         CommitHandle { commits: Arc::clone(self), commit, waiter: None }
     }
 
     /// The same for a poll, which waits for no sync.
     pub(super) fn auto_commit(&self, offsets: Offsets) {
-        self.push(None, offsets, true);
+        self.push(self.identity.get(), offsets, true);
         if !self.broker.config.has_threads() {
             self.run();
         }
     }
 
-    fn committer(&self, by: Option<&Member>) -> Result<Option<Member>> {
-        if let Some(by) = by {
-            return Ok(Some(by.clone()));
-        }
-        let group = self.group.as_ref().map_err(Clone::clone)?;
-        self.identity.committer(&self.broker, group)
-    }
-
-    fn push(&self, by: Option<&Member>, offsets: Offsets, is_auto: bool) -> Arc<Commit> {
-        let by = self.check().and_then(|()| self.committer(by));
+    fn push(&self, who: Who, offsets: Offsets, is_auto: bool) -> Arc<Commit> {
+        let group = self.group.as_ref().map_err(Clone::clone);
+        let by = self.check().and(group).and_then(|group| who.committer(&self.broker, group));
         let (by, refused) = match by {
             Ok(by) => (by, None),
             Err(error) => (None, Some(error)),
@@ -168,6 +156,7 @@ impl Commits {
         let now = self.broker.context.clock.monotonic();
         let wait = if self.broker.config.has_threads() { Duration::ZERO } else { DELAY };
         queue.due = Some(now.saturating_add(wait));
+        queue.outdated |= !is_auto;
         queue.waiting.push_back(Arc::clone(&commit));
         queue.last = Some(Arc::clone(&commit));
         let is_duty = std::mem::replace(&mut queue.is_duty, true);
@@ -208,7 +197,7 @@ impl Commits {
                     if commit.is_auto
                         && let Err(error) = &outcome
                     {
-                        queue.auto_failed = true;
+                        queue.outdated = true;
                         if !is_about_membership(error) {
                             queue.auto_error = Some(error.clone());
                         }
@@ -303,9 +292,9 @@ impl Commits {
         self.queue.lock().auto_error.take().map_or(Ok(()), Err)
     }
 
-    /// Whether an auto-commit failed since the last call.
-    pub(super) fn take_auto_failed(&self) -> bool {
-        std::mem::take(&mut self.queue.lock().auto_failed)
+    /// Whether since the last call an auto-commit failed, or something else was committed.
+    pub(super) fn take_outdated(&self) -> bool {
+        std::mem::take(&mut self.queue.lock().outdated)
     }
 
     /// No commit is taken any more.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::commits::{CommitHandle, Commits};
 use super::handle::Consumer;
-use crate::coordinator::{GroupMetadata, Member};
+use super::identity::Who;
+use crate::coordinator::GroupMetadata;
 use crate::error::Result;
 use crate::types::Offsets;
 
@@ -13,8 +14,8 @@ impl Consumer {
     /// [`commit_offsets_async`](Self::commit_offsets_async).
     pub fn commit_async(&self) -> CommitHandle {
         self.commits.report();
-        let offsets = self.state.lock().to_commit();
-        self.commits.commit_later(offsets)
+        let (who, offsets) = self.state.lock().positions_to_commit(&self.broker);
+        self.commits.commit_later_as(who, offsets)
     }
 
     /// Has these positions committed without waiting for a sync: by a thread of the broker, by who
@@ -81,7 +82,7 @@ impl Consumer {
 pub struct Committer {
     commits: Arc<Commits>,
     /// Commits only as this member, in its generation.
-    bound: Option<Member>,
+    bound: Option<Who>,
 }
 
 impl Committer {
@@ -112,7 +113,7 @@ impl Committer {
     /// ```
     #[must_use]
     pub fn in_generation(&self, group: &GroupMetadata) -> Self {
-        Self { commits: Arc::clone(&self.commits), bound: Some(group.member.clone()) }
+        Self { commits: Arc::clone(&self.commits), bound: Some(Who::Member(group.member.clone())) }
     }
 
     /// Commits these positions: for each partition the offset of the *next* record to read. Durable
@@ -124,12 +125,18 @@ impl Committer {
     /// As [`Consumer::commit_offsets`]; `Closed` once the consumer is gone.
     pub fn commit_offsets(&self, offsets: &Offsets) -> Result<()> {
         self.commits.check()?;
-        self.commits.commit_now_as(self.bound.as_ref(), offsets)
+        match self.bound.clone() {
+            Some(who) => self.commits.commit_now_as(who, offsets),
+            None => self.commits.commit_now(offsets),
+        }
     }
 
     /// The same without waiting; see [`Consumer::commit_offsets_async`]. Callbacks still run inside
     /// calls of the consumer.
     pub fn commit_offsets_async(&self, offsets: &Offsets) -> CommitHandle {
-        self.commits.commit_later_as(self.bound.as_ref(), offsets.clone())
+        match self.bound.clone() {
+            Some(who) => self.commits.commit_later_as(who, offsets.clone()),
+            None => self.commits.commit_later(offsets.clone()),
+        }
     }
 }

@@ -147,9 +147,8 @@ impl<'a> Pending<'a> {
         let threads = broker.config.has_threads();
         let mut passed = false;
         loop {
-            let first = self.polling.is_none();
             self.polling.get_or_insert_with(|| Polling::begin(consumer));
-            let nothing = match consumer.look(max, first) {
+            let nothing = match consumer.look(max) {
                 Ok(Look::Records(records)) => return Poll::Ready(Ok(records)),
                 Ok(Look::Nothing(nothing)) => nothing,
                 Err(error) => return Poll::Ready(Err(error)),
@@ -166,9 +165,10 @@ impl<'a> Pending<'a> {
                 Some(watch) if watch.covers(&nothing.sources) => watch,
                 _ => Watch::new(consumer, nothing.sources),
             };
-            let waiter = Arc::clone(&self.watch.insert(watch).waiter);
+            let watch = self.watch.insert(watch);
+            let waiter = Arc::clone(&watch.waiter);
             // Look once more after leaving the waker.
-            if !waiter.leave(context.waker()) || consumer.has_news(hold, seen) {
+            if !waiter.leave(context.waker()) || consumer.has_news(watch, hold, seen) {
                 continue;
             }
             if passed {

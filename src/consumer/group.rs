@@ -111,6 +111,7 @@ impl Consumer {
         );
         state.show_identity(&self.config);
         drop(state);
+        self.wakeups.waiting.wake_all();
         // Dropping them may run anything.
         drop(old);
         Ok(())

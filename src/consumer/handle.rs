@@ -1,6 +1,7 @@
 //! The handle to a consumer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::commits::Commits;
@@ -48,6 +49,8 @@ pub struct Consumer {
     pub(super) wakeups: Arc<Wakeups>,
     pub(super) commits: Arc<Commits>,
     pub(super) client_id: Arc<str>,
+    /// How many polls go on, on as many threads.
+    polls: AtomicUsize,
 }
 
 impl ConsumerBuilder {
@@ -74,7 +77,8 @@ impl Consumer {
         let group = State::group(&config).map(str::to_owned);
         let identity = Arc::clone(&state.identity);
         let commits = Commits::new(broker.shared(), group, identity, Arc::clone(&wakeups));
-        Ok(Self { broker, config, state: QuietMutex::new(state), wakeups, commits, client_id })
+        let (state, polls) = (QuietMutex::new(state), AtomicUsize::new(0));
+        Ok(Self { broker, config, state, wakeups, commits, client_id, polls })
     }
 
     /// Reads exactly these partitions, without the group's part in sharing them out. Commits still
@@ -130,21 +134,16 @@ impl Consumer {
         self.poll_until(self.config.max_poll_records, self.broker.deadline(timeout))
     }
 
-    /// Does what comes before reading: auto-commit, if it is given the time, what the group asks
-    /// for, finding out where to read.
-    pub(super) fn prepare(
-        &self,
-        state: &mut QuietGuard<'_, State>,
-        now: Option<Duration>,
-    ) -> Result<()> {
+    /// Does what comes before reading: auto-commit, what the group asks for, finding out where to
+    /// read.
+    pub(super) fn prepare(&self, state: &mut QuietGuard<'_, State>, now: Duration) -> Result<()> {
         if matches!(state.wants, Wants::Nothing) {
             return Err(Error::new(
                 ErrorKind::IllegalState,
                 "the consumer is neither subscribed to topics nor assigned partitions",
             ));
         }
-        if now.is_some()
-            && let Err(error) = self.auto_commit(state, now)
+        if let Err(error) = self.auto_commit(state, Some(now))
             && !is_about_membership(&error)
         {
             return Err(error);
@@ -177,7 +176,7 @@ impl Consumer {
         state: &mut QuietGuard<'_, State>,
         now: Option<Duration>,
     ) -> Result<()> {
-        if self.commits.take_auto_failed() {
+        if self.commits.take_outdated() {
             state.forget_committed();
         }
         let offsets = state.auto_commit_due(&self.broker, &self.config, now);
@@ -216,8 +215,8 @@ impl Consumer {
         self.commits.check()?;
         self.commits.finish_earlier();
         self.commits.report();
-        let offsets = self.state.lock().to_commit();
-        self.commits.commit_now(&offsets)
+        let (who, offsets) = self.state.lock().positions_to_commit(&self.broker);
+        self.commits.commit_now_as(who, &offsets)
     }
 
     /// Commits these positions: for each partition the offset of the *next* record to read.
@@ -307,7 +306,8 @@ pub(super) struct Polling<'a> {
 
 impl<'a> Polling<'a> {
     pub(super) fn begin(consumer: &'a Consumer) -> Self {
-        if let Some(seat) = consumer.seat() {
+        let first = consumer.polls.fetch_add(1, Ordering::SeqCst) == 0;
+        if let Some(seat) = consumer.seat().filter(|_| first) {
             consumer.broker.poll_begins(&seat);
         }
         Self { consumer }
@@ -316,7 +316,8 @@ impl<'a> Polling<'a> {
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        if let Some(seat) = self.consumer.seat() {
+        let last = self.consumer.polls.fetch_sub(1, Ordering::SeqCst) == 1;
+        if let Some(seat) = self.consumer.seat().filter(|_| last) {
             self.consumer.broker.poll_ends(&seat);
         }
     }

@@ -31,10 +31,15 @@ impl Identity {
         *self.0.lock() = who;
     }
 
-    /// As whom a commit is made now; fails where none can be.
-    pub(crate) fn committer(&self, broker: &Shared, group: &str) -> Result<Option<Member>> {
-        let who = self.0.lock().clone();
-        match who {
+    pub(crate) fn get(&self) -> Who {
+        self.0.lock().clone()
+    }
+}
+
+impl Who {
+    /// As whom a commit is made; fails where none can be.
+    pub(crate) fn committer(self, broker: &Shared, group: &str) -> Result<Option<Member>> {
+        match self {
             Who::Outsider => Ok(None),
             Who::Member(member) => Ok(Some(member)),
             Who::Stranger => Err(Error::kafka(

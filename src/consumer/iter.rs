@@ -65,7 +65,7 @@ impl Consumer {
         let now = self.broker.context.clock.monotonic();
         let _polling = Polling::begin(self);
         let mut state = self.enter()?;
-        self.prepare(&mut state, Some(now))?;
+        self.prepare(&mut state, now)?;
         state.read_to_end(&self.config)
     }
 }

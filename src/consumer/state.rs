@@ -120,6 +120,7 @@ impl State {
                 let first = position.log.is_none();
                 position.seek(position.offset.filter(|_| first));
                 position.log = log;
+                self.committed.remove(&position.tp);
             }
         }
     }
@@ -319,10 +320,20 @@ impl State {
         })
     }
 
-    /// The positions, as a commit takes them.
-    pub(crate) fn to_commit(&self) -> Offsets {
-        let positions = self.positions.iter().filter(|position| position.log.is_some());
+    /// The positions, as a commit takes them. One in a topic that was deleted means nothing to
+    /// another of its name.
+    pub(crate) fn to_commit(&self, broker: &Handle) -> Offsets {
+        let is_current = |position: &&Position| {
+            let log = broker.log(&position.tp).ok();
+            log.is_some_and(|log| position.log.as_ref().is_some_and(|l| Arc::ptr_eq(l, &log)))
+        };
+        let positions = self.positions.iter().filter(is_current);
         positions.filter_map(|p| Some((p.tp.clone(), p.to_commit()?))).collect()
+    }
+
+    /// The positions, and who has them: a rebalance must not come between the two.
+    pub(crate) fn positions_to_commit(&self, broker: &Handle) -> (Who, Offsets) {
+        (self.identity.get(), self.to_commit(broker))
     }
 
     /// What auto-commit has to commit now: the positions that earlier polls reached and that were
@@ -346,13 +357,26 @@ impl State {
             if now < due {
                 return Offsets::new();
             }
-            self.next_auto_commit = Some(now + config.auto_commit_interval);
+            // Not at once, so that a poll that waits does not only commit.
+            let interval = config.auto_commit_interval.max(Duration::from_millis(1));
+            self.next_auto_commit = Some(now + interval);
         }
-        let offsets = self.to_commit();
+        let offsets = self.to_commit(broker);
         let new = |(tp, position): &(&TopicPartition, &OffsetAndMetadata)| {
             self.committed.get(tp) != Some(&position.offset())
         };
         offsets.iter().filter(new).map(|(tp, p)| (tp.clone(), p.clone())).collect()
+    }
+
+    /// When auto-commit has something to do next, as far as that is known.
+    pub(crate) fn next_auto_commit(&self, config: &ConsumerConfig) -> Option<Duration> {
+        let new = |position: &Position| {
+            position.offset.is_some()
+                && self.committed.get(&position.tp) != position.offset.as_ref()
+        };
+        let is_idle = !config.auto_commit || self.membership.phase == Phase::Joining;
+        let has_new = !is_idle && self.positions.iter().any(new);
+        self.next_auto_commit.filter(|_| has_new)
     }
 
     /// Takes note of what was committed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::handle::{Consumer, Polling};
 use super::records::Records;
-use super::state::Hold;
+use super::state::{Hold, State};
 use super::wakeup::Wakeups;
 use crate::broker::{GroupSigns, Shared};
 use crate::error::Result;
@@ -54,6 +54,12 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    fn of(state: &State) -> Self {
+        let logs = state.positions.iter().filter_map(|p| p.log.clone()).collect();
+        let group = state.membership.seat.as_ref().map(|seat| Arc::clone(&seat.signs));
+        Self { logs, group }
+    }
+
     fn are(&self, others: &Self) -> bool {
         let same_group = match (&self.group, &others.group) {
             (Some(known), Some(group)) => Arc::ptr_eq(known, group),
@@ -113,9 +119,8 @@ impl Consumer {
     /// Polls for up to `max` records until the monotonic `deadline`.
     pub(super) fn poll_until(&self, max: usize, deadline: Option<Duration>) -> Result<Records> {
         let _polling = Polling::begin(self);
-        let mut first = true;
         loop {
-            let nothing = match self.look(max, std::mem::take(&mut first))? {
+            let nothing = match self.look(max)? {
                 Look::Records(records) => return Ok(records),
                 Look::Nothing(nothing) => nothing,
             };
@@ -130,7 +135,7 @@ impl Consumer {
             }
             let (hold, seen) = (nothing.hold, self.seen(&nothing));
             let watch = Watch::new(self, nothing.sources);
-            if !self.has_news(hold, seen) {
+            if !self.has_news(&watch, hold, seen) {
                 let due = self.next_own_work();
                 let until = [deadline, due, self.wait_end(hold)].into_iter().flatten().min();
                 watch.waiter.park(&self.broker.context.clock, until);
@@ -138,16 +143,12 @@ impl Consumer {
         }
     }
 
-    /// Does what the group asks for and reads, without waiting; the first look of a poll also sees
-    /// to auto-commit.
-    pub(super) fn look(&self, max: usize, first: bool) -> Result<Look> {
+    /// Sees to auto-commit, does what the group asks for, and reads, without waiting.
+    pub(super) fn look(&self, max: usize) -> Result<Look> {
         self.broker.check_open()?;
         self.wakeups.check()?;
         self.commits.report();
         let made = self.commits.made();
-        if !first {
-            self.commits.take_auto_error()?;
-        }
         let now = self.broker.context.clock.monotonic();
         let Some(mut state) = self.try_enter()? else {
             let (hold, is_ready, sources) = (Hold::Empty, false, Sources::default());
@@ -160,7 +161,7 @@ impl Consumer {
                 sources,
             }));
         };
-        self.prepare(&mut state, first.then_some(now))?;
+        self.prepare(&mut state, now)?;
         let hold = state.hold(&self.config, now);
         let mut is_ready = false;
         if hold == Hold::Free {
@@ -170,9 +171,7 @@ impl Consumer {
             }
             is_ready = state.is_ready(&self.config, hold);
         }
-        let logs = state.positions.iter().filter_map(|p| p.log.clone()).collect();
-        let group = state.membership.seat.as_ref().map(|seat| Arc::clone(&seat.signs));
-        let (sources, was_busy) = (Sources { logs, group }, false);
+        let (sources, was_busy) = (Sources::of(&state), false);
         Ok(Look::Nothing(Nothing { now, hold, made, is_ready, was_busy, sources }))
     }
 
@@ -185,7 +184,7 @@ impl Consumer {
     }
 
     /// Whether another look would find something else than the last one.
-    pub(super) fn has_news(&self, hold: Hold, seen: Seen) -> bool {
+    pub(super) fn has_news(&self, watch: &Watch, hold: Hold, seen: Seen) -> bool {
         let state = self.state.lock();
         let has_changed = match state.busy {
             // Whoever is busy wakes those that wait.
@@ -195,6 +194,8 @@ impl Consumer {
                     || state.is_ready(&self.config, hold)
                     || !state.has_seen_topics(&self.broker)
                     || !state.is_settled()
+                    // Another thread's poll was given other partitions.
+                    || !watch.covers(&Sources::of(&state))
             }
         };
         has_changed
@@ -221,6 +222,7 @@ impl Consumer {
             Hold::Until(until) => Some(until),
             Hold::Free | Hold::Empty => None,
         };
-        [follow, held].into_iter().flatten().min()
+        let commit = self.state.lock().next_auto_commit(&self.config);
+        [follow, held, commit].into_iter().flatten().min()
     }
 }

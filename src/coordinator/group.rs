@@ -133,7 +133,7 @@ impl Group {
                 if let (Some(instance), Some(present)) = (instance, &namesake) {
                     check_instance(instance, present, id)?;
                 }
-                if !self.members.contains_key(id) {
+                if !self.members.get(id).is_some_and(Entry::is_present) {
                     return Err(unknown_member(group, id));
                 }
             }
@@ -179,6 +179,7 @@ impl Group {
         now: Duration,
         id: Arc<str>,
     ) -> Arc<str> {
+        let owes = self.owes(old);
         let Some(mut entry) = self.members.remove(old) else { return id };
         let wanted = |protocols: &Protocols| wanted_topics(protocols, self.protocol.as_ref()?);
         let same = wanted(&entry.protocols) == wanted(&request.protocols);
@@ -190,7 +191,7 @@ impl Group {
         self.moves += 1;
         self.enter(&id, request);
         match self.phase {
-            Phase::Stable if same && self.select_protocol() == self.protocol => {
+            Phase::Stable if same && !owes && self.select_protocol() == self.protocol => {
                 self.unstored = true;
                 return id;
             }
@@ -317,7 +318,9 @@ impl Group {
             _ if entry.has_joined() => return Ok(Standing::Joining),
             _ => return Ok(Standing::MustRejoin),
         };
-        entry.presence = Presence::Present { joined: true, synced: true };
+        // Who leads has done its part when it has decided.
+        let synced = !leads || self.phase == Phase::Stable;
+        entry.presence = Presence::Present { joined: true, synced };
         let assignment = entry.assignment.clone();
         self.note_synced();
         Ok(match self.phase {
@@ -388,6 +391,9 @@ impl Group {
             }
         }
         self.phase = Phase::Stable;
+        if let Some(leader) = self.members.get_mut(&by.id) {
+            leader.presence = Presence::Present { joined: true, synced: true };
+        }
         self.note_synced();
         self.moves += 1;
         self.unstored = true;
@@ -422,6 +428,18 @@ impl Group {
         true
     }
 
+    /// Whether a member has partitions that it is to give back, cooperatively, and that are nobody's
+    /// until then.
+    pub(super) fn owes(&self, id: &str) -> bool {
+        let Some(protocol) = &self.protocol else { return false };
+        let Some(metadata) = self.members.get(id).and_then(|entry| entry.metadata(protocol)) else {
+            return false;
+        };
+        let is_given =
+            |tp: &TopicPartition| self.members.values().any(|entry| entry.assignment.contains(tp));
+        metadata.owned.iter().any(|tp| !is_given(tp))
+    }
+
     /// A member's consumer went away, or has not polled in time. A dynamic one has left; a static
     /// one may come back until its session ends.
     pub(crate) fn lose(&mut self, id: &str, now: Duration) -> bool {
@@ -433,11 +451,16 @@ impl Group {
         }
         entry.presence =
             Presence::Absent { until: Some(now.saturating_add(entry.session_timeout)) };
-        for (_, metadata) in &mut entry.protocols {
-            metadata.owned.clone_from(&entry.assignment);
+        let owes = self.owes(id);
+        if let Some(entry) = self.members.get_mut(id) {
+            for (_, metadata) in &mut entry.protocols {
+                metadata.owned.clone_from(&entry.assignment);
+            }
         }
         self.moves += 1;
-        if self.phase == Phase::CompletingRebalance && self.leader.as_deref() == Some(id) {
+        let cannot_decide =
+            self.phase == Phase::CompletingRebalance && self.leader.as_deref() == Some(id);
+        if cannot_decide || (self.phase == Phase::Stable && owes) {
             self.rebalance(now);
         }
         self.complete_join(now);

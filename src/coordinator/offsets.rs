@@ -91,7 +91,7 @@ impl CommitValue {
         }
         let offset = fields.i64()?;
         let epoch = if version >= 3 { fields.i32()? } else { -1 };
-        let metadata = if version >= 4 { fields.compact_string()? } else { fields.string()? };
+        let metadata = if version >= 4 { fields.text(true)? } else { fields.string()? };
         let timestamp = fields.i64()?;
         let expires = if version == 1 { Some(fields.i64()?).filter(|at| *at >= 0) } else { None };
         let position = OffsetAndMetadata::new(offset)
@@ -151,37 +151,41 @@ impl GroupValue {
         out.finish()
     }
 
-    /// Versions 0 to 3.
+    /// Versions 0 to 3, and the flexible version 4.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Reader(bytes);
         let version = fields.i16()?;
-        if !(0..=3).contains(&version) {
+        if !(0..=4).contains(&version) {
             return None;
         }
+        let compact = version >= 4;
         let mut value = Self {
-            protocol_type: fields.string()?.to_owned(),
+            protocol_type: fields.text(compact)?.to_owned(),
             generation: fields.i32()?,
-            protocol: fields.nullable_string()?.map(str::to_owned),
-            leader: fields.nullable_string()?.map(str::to_owned),
+            protocol: fields.nullable_text(compact)?.map(str::to_owned),
+            leader: fields.nullable_text(compact)?.map(str::to_owned),
             ..Self::default()
         };
         if version >= 2 {
             value.state_timestamp = Some(fields.i64()?).filter(|at| *at >= 0);
         }
-        for _ in 0..fields.i32()?.max(0) {
+        for _ in 0..fields.count(compact)? {
             value.members.push(GroupMember {
-                member_id: fields.string()?.to_owned(),
+                member_id: fields.text(compact)?.to_owned(),
                 instance_id: match version {
-                    3.. => fields.nullable_string()?.map(str::to_owned),
+                    3.. => fields.nullable_text(compact)?.map(str::to_owned),
                     _ => None,
                 },
-                client_id: fields.string()?.to_owned(),
-                client_host: fields.string()?.to_owned(),
+                client_id: fields.text(compact)?.to_owned(),
+                client_host: fields.text(compact)?.to_owned(),
                 rebalance_timeout_ms: if version >= 1 { fields.i32()? } else { -1 },
                 session_timeout_ms: fields.i32()?,
-                subscription: fields.bytes()?.to_vec(),
-                assignment: fields.bytes()?.to_vec(),
+                subscription: fields.blob(compact)?.to_vec(),
+                assignment: fields.blob(compact)?.to_vec(),
             });
+            if compact {
+                fields.skip_tagged()?;
+            }
         }
         Some(value)
     }
@@ -285,6 +289,23 @@ mod tests {
         let bytes = hex("00030008636f6e73756d657200000008ffffffff0000018bcfe5680000000000");
         assert_eq!(empty.encode(), bytes);
         assert_eq!(GroupValue::decode(&bytes), Some(empty));
+    }
+
+    #[test]
+    fn group_values_of_the_flexible_version_are_read() {
+        let bytes = hex(
+            "0004 09636f6e73756d6572 00000007 0672616e6765 036d31 0000018bcfe56800 02 036d31 00 0263 \
+             0a2f3132372e302e31 000493e0 0000afc8 030001 030002 01 05 02 abcd 00",
+        );
+        let value = GroupValue::decode(&bytes).unwrap();
+        assert_eq!((value.generation, value.protocol.as_deref()), (7, Some("range")));
+        let member = &value.members[0];
+        assert_eq!((member.member_id.as_str(), &member.instance_id), ("m1", &None));
+        assert_eq!((member.client_host.as_str(), member.session_timeout_ms), ("/127.0.1", 45_000));
+        assert_eq!((&member.subscription[..], &member.assignment[..]), (&[0, 1][..], &[0, 2][..]));
+        for len in 0..bytes.len() {
+            let _ = GroupValue::decode(&bytes[..len]);
+        }
     }
 
     #[test]

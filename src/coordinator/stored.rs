@@ -85,6 +85,7 @@ impl Group {
     /// back until their session ends. `now` on the monotonic clock, `wall` since 1970.
     pub(crate) fn restart(&mut self, now: Duration, wall: i64) {
         let before = self.members.len();
+        let owed = self.members.keys().any(|id| self.owes(id));
         self.members.retain(|_, entry| entry.instance_id.is_some());
         for entry in self.members.values_mut() {
             let until = now.saturating_add(entry.session_timeout);
@@ -96,8 +97,9 @@ impl Group {
         if self.members.is_empty() && before > 0 {
             (self.phase, self.since) = (Phase::Empty, Some(wall));
             (self.protocol, self.leader) = (None, None);
-        } else if self.members.len() < before {
-            // What the others had is nobody's: the next to join begins a rebalance.
+        } else if self.members.len() < before || owed {
+            // What the others had, or what was to be given back, is nobody's: the next to join
+            // begins a rebalance.
             self.phase = Phase::PreparingRebalance { until: None, gathering: None };
         }
     }
@@ -158,6 +160,16 @@ impl Group {
         let times = self.commits.expiries(self.expiry_base(), retention_ms);
         let is_old = |(tp, at): &(&TopicPartition, i64)| now >= *at && self.may_expire(tp);
         times.filter(is_old).map(|(tp, _)| tp.clone()).collect()
+    }
+
+    /// Whether it is empty and has committed nothing: only its generation is left of it.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.phase == Phase::Empty && self.protocol_type.is_some() && self.commits.is_empty()
+    }
+
+    /// Whether that has been so for so long, in milliseconds.
+    pub(crate) fn has_been_bare(&self, now: i64, millis: i64) -> bool {
+        self.is_bare() && self.since.is_none_or(|since| now.saturating_sub(since) >= millis)
     }
 
     /// When the first commit expires if nothing happens to the group, in milliseconds since 1970.

@@ -105,17 +105,58 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string of the flexible encodings: an unsigned varint of length plus one.
-    pub(super) fn compact_string(&mut self) -> Option<&'a str> {
-        let mut len: usize = 0;
+    /// An unsigned varint of the flexible encodings.
+    fn varint(&mut self) -> Option<usize> {
+        let mut value: usize = 0;
         for shift in (0..35).step_by(7) {
             let [byte] = self.array::<1>()?;
-            len |= usize::from(byte & 0x7f) << shift;
+            value |= usize::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                let bytes = self.take(len.checked_sub(1)?)?;
-                return str::from_utf8(bytes).ok();
+                return Some(value);
             }
         }
         None
+    }
+
+    /// Bytes with their length before them: plain, or as the flexible encodings have it, an unsigned
+    /// varint of the length plus one.
+    pub(super) fn blob(&mut self, compact: bool) -> Option<&'a [u8]> {
+        if !compact {
+            return self.bytes();
+        }
+        let len = self.varint()?.checked_sub(1)?;
+        self.take(len)
+    }
+
+    pub(super) fn text(&mut self, compact: bool) -> Option<&'a str> {
+        self.nullable_text(compact)?
+    }
+
+    pub(super) fn nullable_text(&mut self, compact: bool) -> Option<Option<&'a str>> {
+        if !compact {
+            return self.nullable_string();
+        }
+        match self.varint()?.checked_sub(1) {
+            None => Some(None),
+            Some(len) => str::from_utf8(self.take(len)?).ok().map(Some),
+        }
+    }
+
+    /// How many elements an array has; none where it is null.
+    pub(super) fn count(&mut self, compact: bool) -> Option<usize> {
+        if compact {
+            return Some(self.varint()?.saturating_sub(1));
+        }
+        Some(usize::try_from(self.i32()?).unwrap_or(0))
+    }
+
+    /// Passes over the tagged fields of the flexible encodings.
+    pub(super) fn skip_tagged(&mut self) -> Option<()> {
+        for _ in 0..self.varint()? {
+            self.varint()?;
+            let len = self.varint()?;
+            self.take(len)?;
+        }
+        Some(())
     }
 }

@@ -26,6 +26,7 @@ mod coordinators;
 mod crafted;
 mod follow;
 mod group_admin;
+mod group_faults;
 mod group_model;
 mod grouped_writes;
 mod groups;
