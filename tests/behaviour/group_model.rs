@@ -6,6 +6,7 @@
 //! `LOGREEL_GROUP_STEPS` sets how many steps are taken in all.
 
 mod driver;
+mod listener;
 mod model;
 
 use std::sync::{Arc, Mutex};
