@@ -133,6 +133,9 @@ impl Shared {
             let wait = u64::try_from(next.saturating_sub(wall)).unwrap_or(0);
             self.note_expiry(Duration::from_millis(wait), now);
         }
+        if state.is_bare() && !is_gone {
+            self.note_expiry(self.config.offsets_check, now);
+        }
         Ok(is_gone)
     }
 

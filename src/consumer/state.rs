@@ -357,9 +357,7 @@ impl State {
             if now < due {
                 return Offsets::new();
             }
-            // Not at once, so that a poll that waits does not only commit.
-            let interval = config.auto_commit_interval.max(Duration::from_millis(1));
-            self.next_auto_commit = Some(now + interval);
+            self.next_auto_commit = Some(now + config.auto_commit_interval);
         }
         let offsets = self.to_commit(broker);
         let new = |(tp, position): &(&TopicPartition, &OffsetAndMetadata)| {

@@ -223,6 +223,9 @@ impl Consumer {
             Hold::Free | Hold::Empty => None,
         };
         let commit = self.state.lock().next_auto_commit(&self.config);
+        // One that was just tried is tried again, but not at once.
+        let soon = || self.broker.context.clock.monotonic().saturating_add(RETRY);
+        let commit = commit.map(|at| at.max(soon()));
         [follow, held, commit].into_iter().flatten().min()
     }
 }

@@ -428,8 +428,8 @@ impl Group {
         true
     }
 
-    /// Whether a member has partitions that it is to give back, cooperatively, and that are nobody's
-    /// until then.
+    /// Whether a member has partitions that it is to give back, cooperatively, and that are
+    /// nobody's until then.
     pub(super) fn owes(&self, id: &str) -> bool {
         let Some(protocol) = &self.protocol else { return false };
         let Some(metadata) = self.members.get(id).and_then(|entry| entry.metadata(protocol)) else {

@@ -294,14 +294,17 @@ mod tests {
     #[test]
     fn group_values_of_the_flexible_version_are_read() {
         let bytes = hex(
-            "0004 09636f6e73756d6572 00000007 0672616e6765 036d31 0000018bcfe56800 02 036d31 00 0263 \
-             0a2f3132372e302e31 000493e0 0000afc8 030001 030002 01 05 02 abcd 00",
+            "0004 09636f6e73756d6572 00000007 0672616e6765 036d31 0000018bcfe56800 02 036d31 00 \
+             0263 0b2f3132372e302e302e31 000493e0 0000afc8 030001 030002 01 05 02 abcd 00",
         );
         let value = GroupValue::decode(&bytes).unwrap();
         assert_eq!((value.generation, value.protocol.as_deref()), (7, Some("range")));
         let member = &value.members[0];
         assert_eq!((member.member_id.as_str(), &member.instance_id), ("m1", &None));
-        assert_eq!((member.client_host.as_str(), member.session_timeout_ms), ("/127.0.1", 45_000));
+        assert_eq!(
+            (member.client_host.as_str(), member.session_timeout_ms),
+            ("/127.0.0.1", 45_000)
+        );
         assert_eq!((&member.subscription[..], &member.assignment[..]), (&[0, 1][..], &[0, 2][..]));
         for len in 0..bytes.len() {
             let _ = GroupValue::decode(&bytes[..len]);

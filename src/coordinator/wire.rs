@@ -118,8 +118,8 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// Bytes with their length before them: plain, or as the flexible encodings have it, an unsigned
-    /// varint of the length plus one.
+    /// Bytes with their length before them: plain, or as the flexible encodings have it, an
+    /// unsigned varint of the length plus one.
     pub(super) fn blob(&mut self, compact: bool) -> Option<&'a [u8]> {
         if !compact {
             return self.bytes();

@@ -53,10 +53,12 @@ impl Run {
         self.note(format!("c{who} polls {timeout} as {before:?}"));
         let member = self.model().members[who].clone();
         let outcome = consumer.poll(ms(timeout));
-        let seen = match consumer.commit_offsets(&Offsets::new()) {
-            Ok(()) => Phase::In,
-            Err(error) if error.code() == Some(ErrorCode::RebalanceInProgress) => Phase::Joining,
-            Err(_) => Phase::Out,
+        // Who the consumer is comes before what it commits, and this nobody may.
+        let nonsense: Offsets = [(("t", 0), -1)].into_iter().collect();
+        let seen = match consumer.commit_offsets(&nonsense).map_err(|error| error.code()) {
+            Err(Some(ErrorCode::InvalidRequest)) => Phase::In,
+            Err(Some(ErrorCode::RebalanceInProgress)) => Phase::Joining,
+            _ => Phase::Out,
         };
         let brief = outcome.as_ref().map(logreel::Records::len).map_err(Error::to_string);
         self.history.lock().unwrap().push(format!("    {brief:?}, {seen:?}"));
