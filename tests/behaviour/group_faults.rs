@@ -685,7 +685,8 @@ impl RebalanceListener for Epoch {
     }
 
     fn on_revoked(&mut self, _: &RebalanceContext<'_>, p: &[TopicPartition]) -> ListenerResult {
-        if p.iter().any(|tp| tp.partition() == 1) && self.0.load(Ordering::SeqCst) % 2 == 0 {
+        if p.iter().any(|tp| tp.partition() == 1) && self.0.load(Ordering::SeqCst).is_multiple_of(2)
+        {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
