@@ -106,6 +106,18 @@ impl Clock {
         }
     }
 
+    /// Whether a future that has to wait leaves its waker and is woken. Else polling it does what a
+    /// blocking call would do, so that any executor gets to its end.
+    pub(crate) fn wakes_futures(&self, has_threads: bool) -> bool {
+        match self.idle() {
+            Idle::Sleep => has_threads,
+            #[cfg(feature = "testing")]
+            Idle::Advance(_) => false,
+            #[cfg(feature = "testing")]
+            Idle::Parked(_) => true,
+        }
+    }
+
     /// Has a mock clock run these timers when it moves. The system clock ignores it.
     #[cfg(feature = "testing")]
     pub(crate) fn attach(&self, timers: Weak<dyn Timers>) {

@@ -21,7 +21,6 @@ use super::membership::is_about_membership;
 use super::wakeup::Wakeups;
 use crate::broker::{CommitRequest, Duty, Shared};
 use crate::error::{Error, ErrorKind, Result};
-use crate::time::Idle;
 use crate::types::Offsets;
 use crate::wait::{WaitQueue, Waiter, contain};
 
@@ -418,14 +417,7 @@ impl Future for CommitHandle {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let broker = &this.commits.broker;
-        let leaves = match broker.context.clock.idle() {
-            Idle::Sleep => broker.config.has_threads(),
-            #[cfg(feature = "testing")]
-            Idle::Advance(_) => false,
-            #[cfg(feature = "testing")]
-            Idle::Parked(_) => true,
-        };
-        if !leaves {
+        if !broker.context.clock.wakes_futures(broker.config.has_threads()) {
             return Poll::Ready(this.commits.drive(&this.commit));
         }
         let waiter = this.waiter.get_or_insert_with(|| {

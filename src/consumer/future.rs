@@ -14,7 +14,7 @@ use super::records::{Record, Records};
 use super::watch::{FOLLOW_INTERVAL, Look, Watch};
 use crate::broker::Duty;
 use crate::error::Result;
-use crate::time::{Clock, Idle};
+use crate::time::Clock;
 use crate::wait::Waiter;
 
 impl Consumer {
@@ -188,14 +188,7 @@ impl<'a> Pending<'a> {
     fn pass(&mut self, waiter: &Arc<Waiter>, until: Option<Duration>) -> Result<Passing> {
         let broker = &self.consumer.broker;
         let clock = &broker.context.clock;
-        let leaves = match clock.idle() {
-            Idle::Sleep => broker.config.has_threads(),
-            #[cfg(feature = "testing")]
-            Idle::Advance(_) => false,
-            #[cfg(feature = "testing")]
-            Idle::Parked(_) => true,
-        };
-        if !leaves {
+        if !clock.wakes_futures(broker.config.has_threads()) {
             let Some(due) = [until, broker.next_duty()].into_iter().flatten().min() else {
                 return Ok(Passing::Later);
             };

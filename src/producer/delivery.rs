@@ -12,7 +12,7 @@ use super::metadata::RecordMetadata;
 use super::queue::PartitionQueue;
 use super::slot::{BatchSlot, Ticket, run};
 use crate::error::{Error, ErrorCode, Result};
-use crate::time::{Clock, Idle};
+use crate::time::Clock;
 
 /// The outcome of one sent record: wait for it, await it, have it called back, or say that you do
 /// not care. Dropping it changes nothing about the record. It does not keep the broker open.
@@ -137,14 +137,7 @@ impl Pending {
         if self.slot.is_decided() {
             return true;
         }
-        let parks = match self.clock.idle() {
-            Idle::Sleep => self.threads,
-            #[cfg(feature = "testing")]
-            Idle::Advance(_) => false,
-            #[cfg(feature = "testing")]
-            Idle::Parked(_) => true,
-        };
-        if !parks {
+        if !self.clock.wakes_futures(self.threads) {
             self.wait_until(None);
         }
         !self.slot.add_waker(context.waker())
