@@ -202,7 +202,8 @@ impl Consumer {
 
     /// Commits the positions that polls have reached, whether or not the records were processed.
     /// Durable on return, and never before the records below them are. Commits that were asked for
-    /// before, [to be done later](Self::commit_async), are finished and called back first.
+    /// before, [to be done later](Self::commit_async), are finished and called back first. Where
+    /// there is no position yet there is nothing to commit, which is no error.
     ///
     /// # Errors
     ///

@@ -281,12 +281,13 @@ impl Consumer {
     }
 
     /// For each assigned partition how far the group's commit lies behind the
-    /// [end](Self::end_offset); `None` without a commit, or where the topic does not exist yet.
+    /// [end](Self::end_offset); `None` without a commit, or where the topic does not exist yet. A
+    /// member has partitions from the poll on that gave them to it;
+    /// [`ConsumerGroup::lag`](crate::ConsumerGroup::lag) needs none.
     ///
     /// # Errors
     ///
-    /// `INVALID_GROUP_ID` without a group; as [`poll`](Self::poll) where the group has to be
-    /// joined.
+    /// `INVALID_GROUP_ID` without a group; `COORDINATOR_NOT_AVAILABLE`.
     pub fn lag(&self) -> Result<BTreeMap<TopicPartition, Option<u64>>> {
         let group = State::group(&self.config)?;
         let mut state = self.state.lock();
