@@ -49,7 +49,10 @@ impl Member {
                 }
                 // Done first, committed then: at least once. While the group changes a commit may
                 // be refused; whoever gets the partition does the jobs again.
-                let _ = consumer.commit();
+                match consumer.commit() {
+                    Err(error) if error.is_rebalance() => {}
+                    committed => committed?,
+                }
             }
         });
         Ok(Self { stop, thread })

@@ -291,6 +291,32 @@ impl Error {
         }
     }
 
+    /// Whether a commit was refused because the group has moved on (Java: `CommitFailedException`,
+    /// `RebalanceInProgressException`): `REBALANCE_IN_PROGRESS`, `ILLEGAL_GENERATION`,
+    /// `UNKNOWN_MEMBER_ID`. Go on polling: what was not committed is read again, here or by
+    /// another member.
+    ///
+    /// ```
+    /// use logreel::Broker;
+    /// let broker = Broker::in_memory();
+    /// broker.create_topic("jobs")?;
+    /// let consumer = broker.group("workers").join(["jobs"])?;
+    /// let offsets = [(("jobs", 0), 0)].into_iter().collect();
+    /// assert!(consumer.commit_offsets(&offsets).unwrap_err().is_rebalance());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_rebalance(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::RebalanceInProgress
+                    | ErrorCode::IllegalGeneration
+                    | ErrorCode::UnknownMemberId
+            )
+        )
+    }
+
     /// Whether the same call may succeed later without any change.
     #[must_use]
     pub fn is_retriable(&self) -> bool {

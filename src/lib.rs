@@ -179,6 +179,7 @@
 //! | key | here | Kafka 4 | why |
 //! |---|---|---|---|
 //! | `linger.ms` | 0 | 5 | there is no network to amortise |
+//! | `group.initial.rebalance.delay.ms` | 0 | 3000 | members of one process come at once |
 //! | `offsets.topic.num.partitions` | 1 | 50 | one process; set it before the first commit to move offsets unchanged |
 //! | `message.timestamp.after.max.ms` | 1 h by the broker's clock | 1 h by the wall clock | the clock is a parameter |
 //! | `segment.bytes` minimum | 1 MiB; 14 B with the feature `testing` | 1 MiB | so that tests reach a roll |

@@ -39,6 +39,10 @@ pub(crate) struct Args {
     /// Delete what a group has committed for topics
     #[arg(long, requires = "group", requires = "topic")]
     delete_offsets: bool,
+    /// Remove the static members that an ended process left first; they would keep a group from
+    /// being reset or deleted
+    #[arg(long)]
+    force: bool,
     /// The group; may be given several times
     #[arg(long, value_name = "G")]
     group: Vec<String>,
@@ -80,6 +84,11 @@ fn act(broker: &Broker, args: &Args) -> Outcome {
         args.group.iter().cloned().collect()
     };
     let groups: Vec<ConsumerGroup> = names.into_iter().map(|name| broker.group(name)).collect();
+    let is_change = args.delete || args.delete_offsets || args.reset.execute;
+    if args.force && is_change {
+        // Whoever holds the directory has no members: they are all of earlier processes.
+        groups.iter().try_for_each(remove_members)?;
+    }
     if args.describe {
         args.view.describe(&groups)
     } else if args.delete {
@@ -89,6 +98,14 @@ fn act(broker: &Broker, args: &Args) -> Outcome {
     } else {
         args.reset.run(&groups, &args.group, &args.topic)
     }
+}
+
+fn remove_members(group: &ConsumerGroup) -> Outcome {
+    let members = match group.members() {
+        Err(error) if error.code() == Some(ErrorCode::GroupIdNotFound) => Vec::new(),
+        members => members?,
+    };
+    Ok(members.iter().try_for_each(|member| group.remove_member(&member.member_id))?)
 }
 
 fn delete(groups: &[ConsumerGroup]) -> Outcome {

@@ -126,7 +126,9 @@ impl ConsumerGroup {
         Ok(lags)
     }
 
-    /// The sum of all [`lag`](Self::lag)s that are known.
+    /// The sum of all [`lag`](Self::lag)s that are known. Partitions without a commit do not count:
+    /// a group that has just begun is 0 behind. To wait for the end of its work, take
+    /// [`wait_drained`](Self::wait_drained).
     ///
     /// # Errors
     ///
@@ -327,9 +329,11 @@ impl ConsumerGroup {
         Ok(plan.offsets())
     }
 
-    /// Blocks until the group has committed the end of every partition it has committed at all, for
-    /// up to `timeout`. A group that has committed nothing yet is waited for; partitions that are
-    /// gone are not. Records that come later, or still linger in a producer, make it lag again.
+    /// Blocks until the group has committed the end of every partition that it has committed at all
+    /// or that a member was given, for up to `timeout`. A group that has committed nothing yet is
+    /// waited for, and so are partitions with records that it has not committed, even if it began
+    /// behind them; partitions that are gone are not. Records that come later, or still linger in a
+    /// producer, make it lag again.
     ///
     /// # Errors
     ///
@@ -344,7 +348,7 @@ impl ConsumerGroup {
             let lags = self.lag();
             let now = broker.context.clock.monotonic();
             let begun = |lag: &PartitionLag| lag.committed.is_some();
-            let lagging = |lag: &PartitionLag| lag.lag.is_some_and(|lag| lag > 0);
+            let lagging = |lag: &PartitionLag| self.is_behind(lag);
             let outcome = match lags {
                 Err(error) => Some(Err(error)),
                 Ok(lags) if lags.iter().any(begun) && !lags.iter().any(lagging) => Some(Ok(())),
@@ -364,6 +368,16 @@ impl ConsumerGroup {
                 return outcome;
             }
         }
+    }
+
+    /// Whether there is something that the group has not committed; also where it has committed
+    /// nothing yet.
+    fn is_behind(&self, lag: &PartitionLag) -> bool {
+        let holds_records = || {
+            let log = self.log(&lag.topic_partition).ok();
+            log.is_some_and(|log| log.start_offset() < log.end_offset())
+        };
+        lag.lag.map_or_else(|| lag.committed.is_none() && holds_records(), |lag| lag > 0)
     }
 
     fn not_drained(&self, lags: &[PartitionLag]) -> Error {

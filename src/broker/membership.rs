@@ -196,6 +196,31 @@ impl Shared {
         left.and(beat).map(|_| ())
     }
 
+    /// The broker closes, and its members go with it: what lies on the disk says so.
+    pub(super) fn end_members(&self) {
+        let now = self.context.clock.monotonic();
+        if self.read_only || self.groups.loaded.lock().is_none() {
+            return;
+        }
+        // Where it cannot be written the next open says the same of them.
+        let _ = self.with_loaded(|loaded| {
+            loaded.hearts.clear();
+            let placed: Vec<Placed> = loaded.groups.keys().cloned().collect();
+            for placed in placed {
+                let Some(state) = loaded.groups.get_mut(&placed) else { continue };
+                // A static member's record has to tell what the others had.
+                if state.has_static_members() {
+                    continue;
+                }
+                for id in state.member_ids() {
+                    state.leave(&id, now);
+                }
+                let _ = self.store_group(&placed, state);
+            }
+            Ok(())
+        });
+    }
+
     /// Removes a member by the name an administrator knows it by.
     pub(crate) fn remove_member(&self, group: &str, member: &str) -> Result<()> {
         self.check_open()?;

@@ -197,6 +197,7 @@ impl Shared {
             contain(|| duty.close());
         }
         self.background.stop();
+        self.end_members();
         let outcome = if self.read_only { Ok(()) } else { self.close_logs() };
         self.topics_changed.wake_all();
         self.commits_changed().wake_all();

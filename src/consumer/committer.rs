@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::commits::{CommitHandle, Commits};
 use super::handle::Consumer;
 use super::identity::Who;
+use super::records::Placed;
 use crate::coordinator::GroupMetadata;
 use crate::error::Result;
 use crate::types::Offsets;
@@ -131,7 +132,18 @@ impl Committer {
         }
     }
 
-    /// The same without waiting; see [`Consumer::commit_offsets_async`]. Callbacks still run inside
+    /// Commits that a record and all before it in its partition were processed; see
+    /// [`Consumer::commit_record`].
+    ///
+    /// # Errors
+    ///
+    /// As [`commit_offsets`](Self::commit_offsets).
+    pub fn commit_record(&self, record: &impl Placed) -> Result<()> {
+        self.commit_offsets(&[record.next_position()].into_iter().collect())
+    }
+
+    /// The same as [`commit_offsets`](Self::commit_offsets) without waiting; see
+    /// [`Consumer::commit_offsets_async`]. Callbacks still run inside
     /// calls of the consumer.
     pub fn commit_offsets_async(&self, offsets: &Offsets) -> CommitHandle {
         match self.bound.clone() {

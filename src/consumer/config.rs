@@ -352,7 +352,10 @@ impl ConsumerConfig {
                 None => return one_of("range, roundrobin, sticky, cooperative-sticky"),
             },
             "group.protocol" if value == "classic" => {}
-            "group.protocol" => return one_of("classic"),
+            "group.protocol" => {
+                let reason = "groups speak the classic protocol; KIP-848's is not there yet";
+                return Err(Error::invalid_config(key, value, reason));
+            }
             "exclude.internal.topics" if boolean()? => {}
             "exclude.internal.topics" => return one_of("true"),
             "check.crcs" => self.check_crcs = boolean()?,

@@ -16,8 +16,8 @@ impl Consumer {
     /// Subscribes to topics: the group shares out their partitions among its members, beginning
     /// with the next [`poll`](Self::poll). Topics that do not exist are made then if both sides
     /// allow it, else taken in when they appear. Another subscription takes the place of the
-    /// present one at the next poll; the same one again changes nothing, and no topics at all means
-    /// to [`unsubscribe`](Self::unsubscribe).
+    /// present one at the next poll; the same one again begins no rebalance, and no topics at all
+    /// means to [`unsubscribe`](Self::unsubscribe). An earlier listener is dropped.
     ///
     /// # Errors
     ///
@@ -123,7 +123,8 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// Those of a commit, and of a listener. The consumer has left all the same.
+    /// Those of a commit, but for [those that a rebalance explains](crate::Error::is_rebalance),
+    /// and of a listener. The consumer has left all the same.
     pub fn unsubscribe(&self) -> Result<()> {
         let mut state = self.enter()?;
         let departed = self.depart(&mut state);

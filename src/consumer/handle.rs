@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::commits::Commits;
 use super::config::{ConsumerBuilder, ConsumerConfig};
 use super::membership::is_about_membership;
-use super::records::{RecordRef, Records};
+use super::records::{Placed, Records};
 use super::state::{State, Wants};
 use super::wakeup::{WakeupHandle, Wakeups};
 use crate::broker::{Handle, Seat};
@@ -256,12 +256,8 @@ impl Consumer {
     /// # Errors
     ///
     /// As [`commit`](Self::commit).
-    pub fn commit_record(&self, record: &RecordRef<'_>) -> Result<()> {
-        let next = OffsetAndMetadata::new(record.offset() + 1);
-        let mut offsets = Offsets::new();
-        let tp = record.topic_partition().clone();
-        offsets.set(tp, next.with_leader_epoch(record.leader_epoch()));
-        self.commit_offsets(&offsets)
+    pub fn commit_record(&self, record: &impl Placed) -> Result<()> {
+        self.commit_offsets(&[record.next_position()].into_iter().collect())
     }
 
     /// What the group has committed for a partition; `None` when nothing.

@@ -64,7 +64,8 @@ pub type ListenerResult = std::result::Result<(), Box<dyn std::error::Error + Se
 /// # Ok::<(), logreel::Error>(())
 /// ```
 pub trait RebalanceListener: Send {
-    /// These partitions were added. Called at the end of every rebalance, also with none. Seeking
+    /// These partitions were added. Called at the end of every rebalance that the member sees the
+    /// end of, also with none. Seeking
     /// here decides where they are read from.
     ///
     /// # Errors

@@ -71,14 +71,6 @@ impl Membership {
 
 /// Whether an error says that the group has moved on, which the next poll takes care of.
 pub(super) fn is_about_membership(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        Some(
-            ErrorCode::IllegalGeneration
-                | ErrorCode::UnknownMemberId
-                | ErrorCode::RebalanceInProgress
-                | ErrorCode::FencedInstanceId
-                | ErrorCode::UnknownTopicOrPartition
-        )
-    )
+    let codes = [ErrorCode::FencedInstanceId, ErrorCode::UnknownTopicOrPartition];
+    error.is_rebalance() || error.code().is_some_and(|code| codes.contains(&code))
 }

@@ -36,6 +36,11 @@
 //!
 //! # Groups
 //!
+//! From Java: `commitSync` is [`commit`](Consumer::commit), `commitAsync`
+//! [`commit_async`](Consumer::commit_async); a `CommitFailedException` or
+//! `RebalanceInProgressException` is an error that
+//! [`is_rebalance`](crate::Error::is_rebalance): poll on. `FENCED_INSTANCE_ID` is for good.
+//!
 //! The members of a group share the partitions of the topics they subscribe to: each partition has
 //! one owner. Whoever joins, leaves, or subscribes to something else begins a *rebalance*, and so
 //! do topics that come, go or grow. A member takes part in it inside its own polls, and nobody else
@@ -79,8 +84,10 @@
 //!
 //! A member with a `group.instance.id` that is dropped or closed stays in its group until its
 //! session ends. Until then its partitions wait for it, also while the process restarts, and it
-//! gets them back without a rebalance. After a restart all other members are gone; the group is
-//! empty, goes on in its generation, and waits for nobody of the process before.
+//! gets them back without a rebalance. After a restart, where sessions begin anew, all other
+//! members are gone: a group without static ones is empty, and none waits for anybody of the
+//! process before. [`ConsumerGroup::remove_member`](crate::ConsumerGroup::remove_member) ends a
+//! session at once.
 //!
 //! Commits of a group without members are forgotten after `offsets.retention.minutes`, seven days
 //! unless the broker says otherwise, as in Kafka.
@@ -196,6 +203,6 @@ pub use future::{NextBatch, Recv};
 pub use handle::Consumer;
 pub use iter::Iter;
 pub use listener::{ListenerResult, RebalanceContext, RebalanceListener};
-pub use records::{Record, RecordRef, Records, RecordsIter};
+pub use records::{Placed, Record, RecordRef, Records, RecordsIter};
 pub use reset::OffsetReset;
 pub use wakeup::WakeupHandle;

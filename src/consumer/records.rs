@@ -9,7 +9,7 @@ use crate::broker::Partition;
 use crate::error::{Error, Result};
 use crate::log::{Cursor, ReadOptions};
 use crate::record::{BatchHeader, Header, HeaderIter, RecordBatch, RecordView};
-use crate::types::{IsolationLevel, Offsets, TimestampType, TopicPartition};
+use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TimestampType, TopicPartition};
 
 /// A run of records of one batch that have been checked, so that walking them cannot fail.
 #[derive(Clone)]
@@ -153,6 +153,20 @@ impl Records {
         partitions.sort();
         partitions.dedup();
         partitions
+    }
+
+    /// The records of one partition, in the order of offsets.
+    pub fn partition(&self, tp: &TopicPartition) -> impl Iterator<Item = RecordRef<'_>> {
+        let runs = self.runs.iter().filter(move |run| run.tp == *tp);
+        runs.flat_map(|run| {
+            let left = Some(run.count);
+            RecordsIter {
+                runs: std::slice::from_ref(run),
+                at: 0,
+                left_in_run: left,
+                left: run.count,
+            }
+        })
     }
 
     /// For each partition the offset after its last record here: what to commit when all of them
@@ -308,6 +322,7 @@ impl<'a> RecordRef<'a> {
             offset: self.offset(),
             timestamp: self.timestamp(),
             timestamp_type: self.timestamp_type(),
+            leader_epoch: self.leader_epoch(),
             key: self.key().map(share),
             value: self.value().map(share),
             headers: self.headers().map(Header::from).collect(),
@@ -335,12 +350,64 @@ pub struct Record {
     pub timestamp: Option<i64>,
     /// Who set the timestamp.
     pub timestamp_type: TimestampType,
+    /// The leader epoch of the append.
+    pub leader_epoch: Option<i32>,
     /// The key; `None` is not the same as an empty one.
     pub key: Option<Bytes>,
     /// The value; `None` is a tombstone, not the same as an empty one.
     pub value: Option<Bytes>,
     /// The headers, in order, with duplicates.
     pub headers: Vec<Header>,
+}
+
+impl Record {
+    /// Topic and partition.
+    #[must_use]
+    pub fn topic_partition(&self) -> TopicPartition {
+        TopicPartition::new(&*self.topic, self.partition)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A record that has its place in a log: [`RecordRef`] or [`Record`].
+pub trait Placed: sealed::Sealed {
+    /// What to commit when it and all before it have been processed: its partition, and the offset
+    /// after it.
+    ///
+    /// ```
+    /// use logreel::consumer::Placed;
+    /// use logreel::{Broker, OffsetReset, ProducerRecord};
+    /// let broker = Broker::in_memory();
+    /// broker.producer().build()?.send(ProducerRecord::to("t").value("x")).wait()?;
+    /// let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest).build()?;
+    /// consumer.assign([("t", 0)])?;
+    /// let record = consumer.iter().next().transpose()?.expect("there is one");
+    /// let (partition, next) = record.next_position();
+    /// assert_eq!((partition, next.offset()), (("t", 0).into(), 1));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    fn next_position(&self) -> (TopicPartition, OffsetAndMetadata);
+}
+
+impl sealed::Sealed for RecordRef<'_> {}
+
+impl Placed for RecordRef<'_> {
+    fn next_position(&self) -> (TopicPartition, OffsetAndMetadata) {
+        let next = OffsetAndMetadata::new(self.offset() + 1);
+        (self.topic_partition().clone(), next.with_leader_epoch(self.leader_epoch()))
+    }
+}
+
+impl sealed::Sealed for Record {}
+
+impl Placed for Record {
+    fn next_position(&self) -> (TopicPartition, OffsetAndMetadata) {
+        let next = OffsetAndMetadata::new(self.offset + 1);
+        (self.topic_partition(), next.with_leader_epoch(self.leader_epoch))
+    }
 }
 
 impl fmt::Debug for Record {

@@ -106,6 +106,14 @@ impl Group {
         self.members.is_empty()
     }
 
+    pub(crate) fn has_static_members(&self) -> bool {
+        self.members.values().any(|entry| entry.instance_id.is_some())
+    }
+
+    pub(crate) fn member_ids(&self) -> Vec<Arc<str>> {
+        self.members.keys().cloned().collect()
+    }
+
     /// Whether there is nothing to keep: no member, no commit, and no protocol was ever spoken.
     pub(crate) fn is_blank(&self) -> bool {
         self.members.is_empty() && self.commits.is_empty() && self.protocol_type.is_none()

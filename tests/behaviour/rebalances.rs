@@ -5,12 +5,14 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::homes::*;
+use logreel::admin::{GroupState, ResetScope, ResetTo};
 use logreel::consumer::{
     CooperativeStickyAssignor, ListenerResult, RebalanceContext, RebalanceListener,
 };
 use logreel::testing::MockClock;
 use logreel::{
-    Broker, Consumer, ErrorCode, ErrorKind, Housekeeping, NewTopic, OffsetReset, TopicPartition,
+    Broker, Consumer, ErrorCode, ErrorKind, Housekeeping, NewTopic, OffsetReset, ProducerRecord,
+    TopicPartition,
 };
 
 fn broker(partitions: i32) -> (Broker, MockClock) {
@@ -295,4 +297,57 @@ fn a_listener_that_calls_its_consumer_is_told_so() {
     consumer.subscribe_with(["t"], Poll(Arc::downgrade(&consumer), tell)).unwrap();
     poll(&consumer);
     assert_eq!(heard.try_iter().collect::<Vec<_>>(), [ErrorKind::IllegalState]);
+}
+
+/// A closed directory told of members that were gone, and they kept an export from being made.
+#[test]
+fn a_closed_broker_leaves_no_members_behind() {
+    let dir = memory_dir();
+    let broker = Broker::open(dir.path()).unwrap();
+    broker.create_topic("t").unwrap();
+    let (a, b) = (member(&broker), member(&broker));
+    settle(&[&a, &b]);
+    a.commit_offsets(&[(("t", 0), 0)].into_iter().collect()).unwrap();
+    broker.close().unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    let group = reader.group("g").describe().unwrap();
+    assert_eq!((group.state, group.members.len()), (GroupState::Empty, 0));
+}
+
+/// Who only reads takes what an ended process left for members; it may plan all the same.
+#[test]
+fn offsets_are_planned_over_what_a_killed_process_left() {
+    let dir = memory_dir();
+    let broker = Broker::open(dir.path()).unwrap();
+    broker.create_topic("t").unwrap();
+    let a = member(&broker);
+    poll(&a);
+    a.commit_offsets(&[(("t", 0), 0)].into_iter().collect()).unwrap();
+    let reader = Broker::open_read_only(dir.path()).unwrap();
+    assert_eq!(reader.group("g").describe().unwrap().members.len(), 1);
+    let plan = reader.group("g").plan_reset(ResetScope::all_topics(), ResetTo::Current).unwrap();
+    assert_eq!(plan.to_csv(), "t,0,0\n");
+    assert!(plan.execute().is_err());
+}
+
+#[test]
+fn records_are_taken_partition_by_partition_and_committed_by_whoever_owns_them() {
+    let (broker, _) = broker(2);
+    let producer = broker.producer().build().unwrap();
+    for number in 0..6 {
+        let record = ProducerRecord::to("t").partition(number % 2);
+        producer.send(record.value(number.to_string())).wait().unwrap();
+    }
+    let consumer = member(&broker);
+    let records = consumer.poll(Duration::ZERO).unwrap();
+    for tp in records.partitions() {
+        let of = records.partition(&tp).map(|record| (record.partition(), record.offset()));
+        let wanted = [0, 1, 2].map(|offset| (tp.partition(), offset));
+        assert_eq!(of.collect::<Vec<_>>(), wanted);
+    }
+    assert_eq!(records.partition(&("t", 2).into()).count(), 0);
+    let second = records.to_vec().into_iter().find(|record| record.offset == 1).unwrap();
+    consumer.committer().commit_record(&second).unwrap();
+    let committed = consumer.committed(&second.topic_partition()).unwrap().unwrap();
+    assert_eq!((committed.offset(), committed.leader_epoch()), (2, second.leader_epoch));
 }

@@ -352,3 +352,20 @@ fn times_are_read_in_utc_and_in_zones() {
         assert_eq!(reset(&reel, &line), expected, "{time}");
     }
 }
+
+/// Sessions begin anew at every open, so no run of a command lives to see the end of one.
+#[test]
+fn a_static_member_that_is_gone_is_removed_by_force() {
+    let reel = filled();
+    let broker = logreel::Broker::open(reel.dir()).unwrap();
+    let member = broker.group("s").member().group_instance_id("i").build().unwrap();
+    member.subscribe(["t"]).unwrap();
+    member.poll(std::time::Duration::ZERO).unwrap();
+    member.commit().unwrap();
+    drop(member);
+    broker.close().unwrap();
+    let told = reel.fail("consumer-groups --delete --group s", "");
+    assert!(told.contains("NON_EMPTY_GROUP") && told.contains("static"), "{told}");
+    let deleted = reel.run("consumer-groups --delete --group s --force", "");
+    assert_eq!(deleted, "Deletion of requested consumer groups ('s') was successful.\n");
+}
