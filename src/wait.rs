@@ -21,8 +21,16 @@ use crate::time::{Clock, Idle};
 
 /// Runs a user's code where others depend on what comes after it: a panic in it hurts nobody else.
 pub(crate) fn contain(user_code: impl FnOnce()) {
-    // The panic has been reported by the panic hook; there is nobody to hand it to.
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(user_code));
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(user_code));
+    caught.unwrap_or_else(discard);
+}
+
+/// Drops what a user's code panicked with. The panic has been reported by the panic hook; there is
+/// nobody to hand it to. Dropping it is the user's code, too.
+pub(crate) fn discard(panic: Box<dyn std::any::Any + Send>) {
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(panic)));
+    // One that panics even then is left where it is.
+    dropped.unwrap_or_else(std::mem::forget);
 }
 
 thread_local! {
@@ -49,7 +57,8 @@ impl Drop for Quiet {
     fn drop(&mut self) {
         QUIET.set(QUIET.get().saturating_sub(1));
         if QUIET.get() == 0 {
-            for waker in HELD.take() {
+            // A thread that ends has let go of its wakers; others come to what they were for.
+            for waker in HELD.try_with(RefCell::take).unwrap_or_default() {
                 contain(|| waker.wake());
             }
         }
@@ -59,7 +68,11 @@ impl Drop for Quiet {
 /// Wakes a future, as soon as that is allowed.
 fn wake(waker: Waker) {
     if QUIET.get() > 0 {
-        HELD.with_borrow_mut(|held| held.push(waker));
+        let held = HELD.try_with(|held| held.borrow_mut().push(waker.clone()));
+        if held.is_err() {
+            // The thread ends, and can hold nothing back any more.
+            contain(|| waker.wake());
+        }
     } else {
         contain(|| waker.wake());
     }

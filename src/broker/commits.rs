@@ -1,8 +1,12 @@
 //! Many commits of one group at the cost of one.
 
+use std::sync::Arc;
+
+use super::offsets::sync_positions;
 use super::shared::Shared;
 use crate::coordinator::Member;
 use crate::error::Result;
+use crate::log::Log;
 use crate::types::Offsets;
 
 /// A commit that somebody asked for, and as whom.
@@ -10,6 +14,8 @@ use crate::types::Offsets;
 pub(crate) struct CommitRequest {
     pub(crate) by: Option<Member>,
     pub(crate) offsets: Offsets,
+    /// The logs they were meant for.
+    pub(crate) logs: Vec<Arc<Log>>,
 }
 
 impl Shared {
@@ -22,13 +28,14 @@ impl Shared {
             .iter()
             .map(|request| {
                 self.check_commit(group, request.by.as_ref(), &request.offsets)?;
-                self.sync_positions(&request.offsets)
+                sync_positions(&request.offsets, &request.logs)
             })
             .collect();
         let mut last = None;
         for (request, outcome) in requests.iter().zip(&mut outcomes) {
             if outcome.is_ok() && !request.offsets.is_empty() {
-                let written = self.write_commit(group, request.by.as_ref(), &request.offsets);
+                let (by, offsets) = (request.by.as_ref(), &request.offsets);
+                let written = self.write_commit(group, by, offsets, &request.logs);
                 // All of one group go to the same partition.
                 *outcome = written.map(|end| last = Some(end));
             }

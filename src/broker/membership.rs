@@ -68,8 +68,11 @@ impl Shared {
         }
         let key = OffsetsKey::Group { group: placed.0.clone() }.encode();
         let value = Some(state.value().encode());
-        let appended = self.append_offsets(placed.1, &[(key, value)], now)?;
-        Ok(Some((placed.1, appended)))
+        let appended = self.append_offsets(placed.1, &[(key, value)], now);
+        if appended.is_err() {
+            state.keep_unstored();
+        }
+        Ok(Some((placed.1, appended?)))
     }
 
     fn sync_written(&self, written: Written) -> Result<()> {
@@ -169,7 +172,7 @@ impl Shared {
             }
             let written = self.store_group(placed, state);
             if written.is_err() {
-                state.take_back_assignment();
+                state.take_back_assignment(now);
             }
             written
         });
@@ -177,7 +180,7 @@ impl Shared {
         if synced.is_err() {
             // Nobody goes on with what a power cut may take back.
             let take_back = |state: &mut Group, _: &Placed| {
-                state.take_back_assignment();
+                state.take_back_assignment(now);
                 Ok(())
             };
             self.with_group(group, take_back)?;

@@ -61,10 +61,17 @@ impl Shared {
         if offsets.is_empty() {
             return Ok(());
         }
+        let logs = self.logs_of(offsets)?;
         self.check_commit(group, by, offsets)?;
-        self.sync_positions(offsets)?;
-        let (partition, end) = self.write_commit(group, by, offsets)?;
+        sync_positions(offsets, &logs)?;
+        let (partition, end) = self.write_commit(group, by, offsets, &logs)?;
         self.sync_commits(partition, end)
+    }
+
+    /// The logs that a commit is meant for, in its order: not those of topics that are made later
+    /// under the same names.
+    pub(crate) fn logs_of(&self, offsets: &Offsets) -> Result<Vec<Arc<Log>>> {
+        offsets.iter().map(|(tp, _)| self.log(tp)).collect()
     }
 
     /// What can be said of a commit before anything is synced for it.
@@ -76,7 +83,6 @@ impl Shared {
     ) -> Result<()> {
         for (tp, position) in offsets.iter() {
             check_position(tp, position)?;
-            self.log(tp)?;
         }
         self.with_loaded(|loaded| {
             let placed = loaded.place(group)?;
@@ -87,16 +93,6 @@ impl Shared {
         })
     }
 
-    /// Makes the records durable that a commit points past. Runs callbacks of producers.
-    pub(super) fn sync_positions(&self, offsets: &Offsets) -> Result<()> {
-        for (tp, position) in offsets.iter() {
-            let log = self.log(tp)?;
-            // A commit may point past the end.
-            log.sync_to(position.offset().min(log.end_offset()))?;
-        }
-        Ok(())
-    }
-
     /// Writes a commit whose records are durable; answers up to where which partition of the
     /// offsets topic is to be synced.
     pub(super) fn write_commit(
@@ -104,11 +100,16 @@ impl Shared {
         group: &str,
         by: Option<&Member>,
         offsets: &Offsets,
+        logs: &[Arc<Log>],
     ) -> Result<(i32, i64)> {
         let now = self.context.clock.wall_millis();
         let written = self.with_group(group, |state, placed| {
             // A topic that was deleted meanwhile takes its commits with it.
-            offsets.iter().try_for_each(|(tp, _)| self.log(tp).map(drop))?;
+            for log in logs {
+                if !Arc::ptr_eq(&self.log(&log.tp)?, log) {
+                    return Err(Error::unknown_topic(log.tp.topic()).on(&log.tp));
+                }
+            }
             state.check_commit(group, by)?;
             let values: Vec<(TopicPartition, CommitValue)> = offsets
                 .iter()
@@ -232,4 +233,13 @@ impl Shared {
             Ok(names)
         })
     }
+}
+
+/// Makes the records durable that a commit points past. Runs callbacks of producers.
+pub(super) fn sync_positions(offsets: &Offsets, logs: &[Arc<Log>]) -> Result<()> {
+    for ((_, position), log) in offsets.iter().zip(logs) {
+        // A commit may point past the end.
+        log.sync_to(position.offset().min(log.end_offset()))?;
+    }
+    Ok(())
 }

@@ -20,7 +20,7 @@ use crate::coordinator::assignor::RebalanceProtocol;
 use crate::coordinator::{JoinRequest, Lead, MemberMetadata, Standing};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::types::TopicPartition;
-use crate::wait::QuietGuard;
+use crate::wait::{QuietGuard, discard};
 
 type Locked<'a> = QuietGuard<'a, State>;
 
@@ -119,7 +119,7 @@ impl Consumer {
                         visible.retain(|name| matches(name));
                         visible
                     };
-                    catch_unwind(AssertUnwindSafe(choose)).map_err(drop)
+                    catch_unwind(AssertUnwindSafe(choose)).map_err(discard)
                 });
                 state.topics = chosen.map_err(|()| panicked("the predicate of a subscription"))?;
             }
@@ -327,7 +327,7 @@ impl Consumer {
             let context = RebalanceContext::new(self);
             let call = || call(&mut *listener, news, &context, partitions);
             // What it panicked with is dropped here: that, too, is the user's code.
-            catch_unwind(AssertUnwindSafe(call)).map_err(drop)
+            catch_unwind(AssertUnwindSafe(call)).map_err(discard)
         });
         state.membership.listener = Some(listener);
         let error = match heard {
@@ -359,7 +359,8 @@ impl Consumer {
         let Some(member) = state.membership.member(self.config.instance_id.as_ref()) else {
             let outcome = self.auto_commit(state, None);
             // Being fenced came out of the polls; what its listener failed with did not.
-            return outcome.and(state.membership.failed.take().map_or(Ok(()), Err));
+            let failed = state.membership.failed.take();
+            return first_error(state, [outcome.err(), failed]);
         };
         let group = State::group(&self.config)?;
         let there = self.broker.check_member(group, &member);
@@ -387,8 +388,8 @@ impl Consumer {
         let stays = self.config.instance_id.is_some();
         let left = self.aside(state, || self.broker.leave_group(group, &member.id, stays));
         state.membership.forget();
-        let failed = state.membership.failed.take().map_or(Ok(()), Err);
-        outcome.and(left).and(failed)
+        let failed = state.membership.failed.take();
+        first_error(state, [outcome.err(), left.err(), failed])
     }
 
     /// Runs something with the state unlocked and marked as busy.
@@ -401,6 +402,17 @@ impl Consumer {
         self.wakeups.waiting.wake_all();
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
+}
+
+/// The first of these. The others may hold what is the user's: they are dropped without the lock.
+fn first_error<const N: usize>(state: &mut Locked<'_>, errors: [Option<Error>; N]) -> Result<()> {
+    let mut errors = errors.into_iter().flatten();
+    let first = errors.next();
+    let others: Vec<Error> = errors.collect();
+    if !others.is_empty() {
+        state.unlocked(|| drop(others));
+    }
+    first.map_or(Ok(()), Err)
 }
 
 fn call(

@@ -24,8 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::types::Offsets;
 use crate::wait::{WaitQueue, Waiter, contain};
 
-/// Without it a clock that only moves while somebody waits would stand still, as long as each
-/// callback commits again.
+/// Without it a clock that moves only for who waits would stand still while callbacks commit again.
 const DELAY: Duration = Duration::from_millis(1);
 
 type Callback = Box<dyn FnOnce(Result<()>) + Send>;
@@ -71,6 +70,10 @@ struct Queue {
     is_over: bool,
     /// What auto-commit takes for committed may not be.
     outdated: bool,
+    /// When an auto-commit failed.
+    refused: Option<Duration>,
+    /// The consumer is gone, and so is who would run callbacks.
+    is_gone: bool,
     auto_error: Option<Error>,
 }
 
@@ -111,10 +114,12 @@ impl Commits {
             return Ok(());
         }
         self.check()?;
-        self.queue.lock().outdated = true;
         let group = self.group.as_ref().map_err(Clone::clone)?;
         let by = who.committer(&self.broker, group)?;
-        self.broker.commit_offsets(group, by.as_ref(), offsets)
+        let committed = self.broker.commit_offsets(group, by.as_ref(), offsets);
+        // After it: an auto-commit may have come between.
+        self.queue.lock().outdated = true;
+        committed
     }
 
     /// Has these offsets committed, as the member that the consumer is now.
@@ -138,21 +143,24 @@ impl Commits {
     fn push(&self, who: Who, offsets: Offsets, is_auto: bool) -> Arc<Commit> {
         let group = self.group.as_ref().map_err(Clone::clone);
         let by = self.check().and(group).and_then(|group| who.committer(&self.broker, group));
-        let (by, refused) = match by {
+        let by = by.and_then(|by| Ok((by, self.broker.logs_of(&offsets)?)));
+        let ((by, logs), refused) = match by {
             Ok(by) => (by, None),
-            Err(error) => (None, Some(error)),
+            Err(error) => ((None, Vec::new()), Some(error)),
         };
-        let request = CommitRequest { by, offsets };
+        let request = CommitRequest { by, offsets, logs };
+        let now = self.broker.context.clock.monotonic();
         let mut queue = self.queue.lock();
         queue.count += 1;
         let (outcome, done) = (OnceLock::new(), WaitQueue::new());
         let commit = Arc::new(Commit { number: queue.count, request, is_auto, outcome, done });
         let over = queue.is_over.then(|| Error::closed("consumer"));
         if let Some(error) = refused.or(over) {
+            queue.outdated |= is_auto;
+            queue.refused = queue.refused.or(is_auto.then_some(now));
             let _ = commit.outcome.set(Err(error));
             return commit;
         }
-        let now = self.broker.context.clock.monotonic();
         let wait = if self.broker.config.has_threads() { Duration::ZERO } else { DELAY };
         queue.due = Some(now.saturating_add(wait));
         queue.outdated |= !is_auto;
@@ -190,13 +198,14 @@ impl Commits {
             contain(|| outcomes = self.broker.commit_all(group, &requests));
             let mut outcomes = outcomes.into_iter();
             {
+                let now = self.broker.context.clock.monotonic();
                 let mut queue = self.queue.lock();
                 for commit in &batch {
                     let outcome = outcomes.next().unwrap_or_else(|| Err(Error::closed("broker")));
                     if commit.is_auto
                         && let Err(error) = &outcome
                     {
-                        queue.outdated = true;
+                        (queue.outdated, queue.refused) = (true, Some(now));
                         if !is_about_membership(error) {
                             queue.auto_error = Some(error.clone());
                         }
@@ -211,6 +220,9 @@ impl Commits {
                 commit.done.wake_all();
             }
             self.wake_polls();
+            if self.queue.lock().is_gone {
+                self.report();
+            }
         }
     }
 
@@ -257,28 +269,44 @@ impl Commits {
         }
     }
 
-    /// Runs the callbacks of commits that were made before this call, in their order, unless it is
-    /// called inside one of them.
+    /// Runs the callbacks of commits that were asked for and made before this call, in their order,
+    /// unless it is called inside one of them.
     pub(super) fn report(&self) {
-        let is_done = |(commit, _): &(Arc<Commit>, Callback)| commit.outcome.get().is_some();
-        let count = {
+        let newest = {
             let mut queue = self.queue.lock();
-            let count = queue.callbacks.iter().take_while(|callback| is_done(callback)).count();
-            if queue.reporting || count == 0 {
+            if std::mem::replace(&mut queue.reporting, true) {
                 return;
             }
-            queue.reporting = true;
-            count
+            queue.count
         };
-        for _ in 0..count {
-            let next = self.queue.lock().callbacks.pop_front();
-            if let Some((commit, callback)) = next
-                && let Some(outcome) = commit.outcome.get()
-            {
-                contain(|| callback(outcome.clone()));
-            }
+        while let Some((outcome, callback)) = self.next_callback(newest) {
+            contain(|| callback(outcome));
         }
         self.queue.lock().reporting = false;
+    }
+
+    /// The next callback, if its commit is made and is none of those after `newest`.
+    fn next_callback(&self, newest: u64) -> Option<(Result<()>, Callback)> {
+        let mut queue = self.queue.lock();
+        let (commit, _) = queue.callbacks.front()?;
+        let outcome = commit.outcome.get().filter(|_| commit.number <= newest)?.clone();
+        queue.callbacks.pop_front().map(|(_, callback)| (outcome, callback))
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.queue.lock().count
+    }
+
+    /// Whether a callback waits to be run whose commit is none of those after `newest`.
+    pub(super) fn has_callback(&self, newest: u64) -> bool {
+        let queue = self.queue.lock();
+        let is_due = |commit: &Commit| commit.outcome.get().is_some() && commit.number <= newest;
+        !queue.reporting && queue.callbacks.front().is_some_and(|(commit, _)| is_due(commit))
+    }
+
+    /// Whether this thread makes commits at this moment, here inside a callback.
+    pub(super) fn runs_here(&self) -> bool {
+        self.queue.lock().runner == Some(thread::current().id())
     }
 
     /// Grows whenever commits were made.
@@ -296,6 +324,11 @@ impl Commits {
         std::mem::take(&mut self.queue.lock().outdated)
     }
 
+    /// When an auto-commit failed since the last call.
+    pub(super) fn take_refused(&self) -> Option<Duration> {
+        self.queue.lock().refused.take()
+    }
+
     /// No commit is taken any more.
     pub(super) fn end(&self) {
         let left = {
@@ -308,6 +341,21 @@ impl Commits {
         for commit in left {
             let _ = commit.outcome.set(Err(Error::closed("consumer")));
             commit.done.wake_all();
+        }
+    }
+
+    /// Nobody is left to run callbacks; those of commits that are still being made are run by who
+    /// makes them. `silent` drops those that are there.
+    pub(super) fn leave(&self, silent: bool) {
+        let dropped = {
+            let mut queue = self.queue.lock();
+            queue.is_gone = true;
+            if silent { std::mem::take(&mut queue.callbacks) } else { VecDeque::new() }
+        };
+        // They are the user's.
+        drop(dropped);
+        if !silent {
+            self.report();
         }
     }
 }
@@ -390,21 +438,18 @@ impl CommitHandle {
     /// ```
     pub fn on_complete(self, callback: impl FnOnce(Result<()>) + Send + 'static) {
         let (commits, commit) = (Arc::clone(&self.commits), Arc::clone(&self.commit));
-        let is_done = commit.outcome.get().is_some();
-        {
-            let mut queue = commits.queue.lock();
-            if !(queue.is_over && is_done) {
-                let before = |(other, _): &(Arc<Commit>, Callback)| other.number <= commit.number;
-                let place = queue.callbacks.partition_point(before);
-                queue.callbacks.insert(place, (commit, Box::new(callback)));
-                drop(queue);
-                commits.wake_polls();
-                return;
-            }
-        }
-        if let Some(outcome) = self.try_get() {
+        let mut queue = commits.queue.lock();
+        let outcome = commit.outcome.get().filter(|_| queue.is_gone).cloned();
+        if let Some(outcome) = outcome {
+            drop(queue);
             contain(|| callback(outcome));
+            return;
         }
+        let before = |(other, _): &(Arc<Commit>, Callback)| other.number <= commit.number;
+        let place = queue.callbacks.partition_point(before);
+        queue.callbacks.insert(place, (commit, Box::new(callback)));
+        drop(queue);
+        commits.wake_polls();
     }
 }
 

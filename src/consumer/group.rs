@@ -147,7 +147,10 @@ impl Consumer {
     pub fn close(self) -> Result<()> {
         let outcome = self.unsubscribe();
         self.commits.end();
+        // What another thread is still making.
+        self.commits.finish_earlier();
         self.commits.report();
+        self.commits.leave(false);
         outcome
     }
 
@@ -188,6 +191,13 @@ impl Consumer {
         loop {
             if let Some(state) = self.try_enter()? {
                 return Ok(state);
+            }
+            if self.commits.runs_here() {
+                // The other thread may wait for this very commit.
+                return Err(Error::new(
+                    ErrorKind::IllegalState,
+                    "this callback runs inside a commit of the consumer that it calls",
+                ));
             }
             let waiter = Waiter::new();
             self.wakeups.waiting.add(&waiter);

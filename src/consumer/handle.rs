@@ -1,7 +1,6 @@
 //! The handle to a consumer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::commits::Commits;
@@ -10,7 +9,7 @@ use super::membership::is_about_membership;
 use super::records::{Placed, Records};
 use super::state::{State, Wants};
 use super::wakeup::{WakeupHandle, Wakeups};
-use crate::broker::{Handle, Seat};
+use crate::broker::Handle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TopicPartition};
 use crate::wait::{QuietGuard, QuietMutex};
@@ -49,8 +48,6 @@ pub struct Consumer {
     pub(super) wakeups: Arc<Wakeups>,
     pub(super) commits: Arc<Commits>,
     pub(super) client_id: Arc<str>,
-    /// How many polls go on, on as many threads.
-    polls: AtomicUsize,
 }
 
 impl ConsumerBuilder {
@@ -77,8 +74,7 @@ impl Consumer {
         let group = State::group(&config).map(str::to_owned);
         let identity = Arc::clone(&state.identity);
         let commits = Commits::new(broker.shared(), group, identity, Arc::clone(&wakeups));
-        let (state, polls) = (QuietMutex::new(state), AtomicUsize::new(0));
-        Ok(Self { broker, config, state, wakeups, commits, client_id, polls })
+        Ok(Self { broker, config, state: QuietMutex::new(state), wakeups, commits, client_id })
     }
 
     /// Reads exactly these partitions, without the group's part in sharing them out. Commits still
@@ -153,10 +149,6 @@ impl Consumer {
         state.resolve(&self.broker, &self.config)
     }
 
-    fn seat(&self) -> Option<Seat> {
-        self.state.lock().membership.seat.clone()
-    }
-
     /// Ends the [`poll`](Self::poll) that runs on another thread, or else the next one, with
     /// [`ErrorKind::Wakeup`]; see [`WakeupHandle::wakeup`].
     pub fn wakeup(&self) {
@@ -178,6 +170,9 @@ impl Consumer {
     ) -> Result<()> {
         if self.commits.take_outdated() {
             state.forget_committed();
+        }
+        if let Some(at) = self.commits.take_refused() {
+            state.delay_auto_commit(at);
         }
         let offsets = state.auto_commit_due(&self.broker, &self.config, now);
         if now.is_none() {
@@ -287,6 +282,7 @@ impl Drop for Consumer {
         // What was asked for is done, as the member that asked for it.
         self.commits.finish_earlier();
         self.commits.end();
+        self.commits.leave(true);
         let seat = self.state.lock().membership.seat.take();
         if let (Some(seat), Some(group)) = (seat, &self.config.group_id) {
             // Nobody is left to hear of errors; a closed broker has let the member go already.
@@ -303,9 +299,10 @@ pub(super) struct Polling<'a> {
 
 impl<'a> Polling<'a> {
     pub(super) fn begin(consumer: &'a Consumer) -> Self {
-        let first = consumer.polls.fetch_add(1, Ordering::SeqCst) == 0;
-        if let Some(seat) = consumer.seat().filter(|_| first) {
-            consumer.broker.poll_begins(&seat);
+        let mut state = consumer.state.lock();
+        state.polls += 1;
+        if let Some(seat) = state.membership.seat.as_ref().filter(|_| state.polls == 1) {
+            consumer.broker.poll_begins(seat);
         }
         Self { consumer }
     }
@@ -313,9 +310,10 @@ impl<'a> Polling<'a> {
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
-        let last = self.consumer.polls.fetch_sub(1, Ordering::SeqCst) == 1;
-        if let Some(seat) = self.consumer.seat().filter(|_| last) {
-            self.consumer.broker.poll_ends(&seat);
+        let mut state = self.consumer.state.lock();
+        state.polls -= 1;
+        if let Some(seat) = state.membership.seat.as_ref().filter(|_| state.polls == 0) {
+            self.consumer.broker.poll_ends(seat);
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::broker::Handle;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::types::{OffsetAndMetadata, OffsetSpec, Offsets, TopicPartition};
 
+/// Kafka's `retry.backoff.ms`: how long an auto-commit that failed is not tried again.
+const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+
 /// Which topics a consumer wants, by name.
 pub(crate) type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
@@ -52,6 +55,8 @@ pub(crate) struct State {
     pub(crate) membership: Membership,
     /// Who that makes the consumer, for those that commit without this state's lock.
     pub(crate) identity: Arc<Identity>,
+    /// How many polls go on, on as many threads.
+    pub(crate) polls: usize,
     /// The thread that does something for the group with the state unlocked.
     pub(crate) busy: Option<ThreadId>,
     pub(crate) positions: Vec<Position>,
@@ -364,6 +369,12 @@ impl State {
             self.committed.get(tp) != Some(&position.offset())
         };
         offsets.iter().filter(new).map(|(tp, p)| (tp.clone(), p.clone())).collect()
+    }
+
+    /// An auto-commit failed: the next one is not at once, whatever the interval is.
+    pub(crate) fn delay_auto_commit(&mut self, failed_at: Duration) {
+        let soonest = failed_at.saturating_add(RETRY_BACKOFF);
+        self.next_auto_commit = self.next_auto_commit.map(|at| at.max(soonest));
     }
 
     /// When auto-commit has something to do next, as far as that is known.

@@ -31,6 +31,8 @@ pub(super) struct Nothing {
     pub(super) hold: Hold,
     /// How many commits had been made later; the callbacks of those have run.
     made: u64,
+    /// How many commits had been asked for.
+    asked: u64,
     /// There is more, but not for this look.
     pub(super) is_ready: bool,
     /// Another thread did something for the group; nothing was looked at.
@@ -43,6 +45,7 @@ pub(super) struct Nothing {
 pub(super) struct Seen {
     /// How many commits had been made; no wait ends for their callbacks.
     made: u64,
+    asked: u64,
     was_busy: bool,
 }
 
@@ -147,6 +150,8 @@ impl Consumer {
     pub(super) fn look(&self, max: usize) -> Result<Look> {
         self.broker.check_open()?;
         self.wakeups.check()?;
+        // Those that callbacks ask for from here on are left to the next look.
+        let asked = self.commits.count();
         self.commits.report();
         let made = self.commits.made();
         let now = self.broker.context.clock.monotonic();
@@ -156,6 +161,7 @@ impl Consumer {
                 now,
                 hold,
                 made,
+                asked,
                 is_ready,
                 was_busy: true,
                 sources,
@@ -172,7 +178,7 @@ impl Consumer {
             is_ready = state.is_ready(&self.config, hold);
         }
         let (sources, was_busy) = (Sources::of(&state), false);
-        Ok(Look::Nothing(Nothing { now, hold, made, is_ready, was_busy, sources }))
+        Ok(Look::Nothing(Nothing { now, hold, made, asked, is_ready, was_busy, sources }))
     }
 
     /// What a look saw. Without threads that includes the commits that were made just now, here:
@@ -180,7 +186,7 @@ impl Consumer {
     pub(super) fn seen(&self, nothing: &Nothing) -> Seen {
         let has_threads = self.broker.config.has_threads();
         let made = if has_threads { nothing.made } else { self.commits.made() };
-        Seen { made, was_busy: nothing.was_busy }
+        Seen { made, asked: nothing.asked, was_busy: nothing.was_busy }
     }
 
     /// Whether another look would find something else than the last one.
@@ -201,6 +207,7 @@ impl Consumer {
         has_changed
             || self.wakeups.is_pending()
             || self.commits.made() != seen.made
+            || self.commits.has_callback(seen.asked)
             || self.broker.check_open().is_err()
     }
 

@@ -102,6 +102,11 @@ impl Group {
         unstored
     }
 
+    /// Storing it failed: it is tried again at the next occasion.
+    pub(crate) fn keep_unstored(&mut self) {
+        self.unstored = true;
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
@@ -413,9 +418,14 @@ impl Group {
     }
 
     /// What was assigned could not be stored: the leader has to decide again.
-    pub(crate) fn take_back_assignment(&mut self) {
+    pub(crate) fn take_back_assignment(&mut self, now: Duration) {
         if self.phase == Phase::Stable {
             self.phase = Phase::CompletingRebalance;
+            self.unstored = false;
+            self.sync_until = Some(now.saturating_add(self.longest_rebalance()));
+            if let Some(leader) = self.leader.as_ref().and_then(|id| self.members.get_mut(id)) {
+                leader.presence = Presence::Present { joined: true, synced: false };
+            }
             self.moves += 1;
         }
     }

@@ -21,6 +21,7 @@ mod checkpoints;
 mod clients;
 mod clocks;
 mod close;
+mod consumer_faults;
 mod consumer_futures;
 mod coordinators;
 mod crafted;

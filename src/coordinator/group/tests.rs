@@ -183,7 +183,7 @@ fn an_assignment_that_cannot_be_stored_is_decided_again() {
     let mut group = Group::default();
     join(&mut group, "a", 0).unwrap();
     assert!(decide(&mut group, "a"));
-    group.take_back_assignment();
+    group.take_back_assignment(at(0));
     assert!(decide(&mut group, "a"));
     assert_eq!(partitions(&mut group, "a"), [0]);
 }
