@@ -41,9 +41,13 @@ impl Shared {
         let outcome = self.with_loaded(|loaded| {
             let placed = loaded.place(name)?;
             let mut state = loaded.groups.remove(&placed).unwrap_or_default();
-            let before = state.moves();
+            let (before, owed) = (state.moves(), state.is_unstored());
             let outcome = act(&mut state, &placed);
-            let written = self.store_group(&placed, &mut state);
+            let written = match self.store_group(&placed, &mut state) {
+                // What could not be stored before is no failure of this.
+                Err(_) if owed => Ok(None),
+                written => written,
+            };
             if state.moves() != before {
                 moved = loaded.note_move(name);
             }

@@ -8,6 +8,14 @@ use super::member::{Entry, JoinRequest, Member, check_instance, unknown_member};
 use crate::error::{Error, ErrorCode, Result};
 
 impl Group {
+    pub(crate) fn has_static_members(&self) -> bool {
+        self.members.values().any(|entry| entry.instance_id.is_some())
+    }
+
+    pub(crate) fn member_ids(&self) -> Vec<Arc<str>> {
+        self.members.keys().cloned().collect()
+    }
+
     /// The id of the member that has this instance id.
     pub(super) fn static_member(&self, instance: &str) -> Option<Arc<str>> {
         let has_it = |entry: &Entry| entry.instance_id.as_deref() == Some(instance);

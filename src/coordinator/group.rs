@@ -102,6 +102,10 @@ impl Group {
         unstored
     }
 
+    pub(crate) fn is_unstored(&self) -> bool {
+        self.unstored
+    }
+
     /// Storing it failed: it is tried again at the next occasion.
     pub(crate) fn keep_unstored(&mut self) {
         self.unstored = true;
@@ -109,14 +113,6 @@ impl Group {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.members.is_empty()
-    }
-
-    pub(crate) fn has_static_members(&self) -> bool {
-        self.members.values().any(|entry| entry.instance_id.is_some())
-    }
-
-    pub(crate) fn member_ids(&self) -> Vec<Arc<str>> {
-        self.members.keys().cloned().collect()
     }
 
     /// Whether there is nothing to keep: no member, no commit, and no protocol was ever spoken.

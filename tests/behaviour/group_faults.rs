@@ -813,3 +813,24 @@ fn one_consumer_joins_twice_when_two_threads_poll_it() {
     }
     assert_eq!(twice, None, "round, members, assignment");
 }
+
+/// What a leave could not write is tried again, and until then hurts nobody else.
+#[test]
+fn a_leave_that_could_not_be_written_is_written_later() {
+    let sim = SimStorage::new();
+    let open = || Broker::builder().storage(sim.storage()).open().unwrap();
+    let broker = open();
+    broker.create_topic("t").unwrap();
+    let a = member(&broker);
+    poll(&a);
+    let state = || broker.group("g").state().unwrap();
+    sim.fail(Fault { op: FaultOp::Write, nth: 0, sticky: true, kind: FaultKind::Enospc });
+    a.unsubscribe().unwrap_err();
+    assert_eq!(state(), GroupState::Empty, "it has left all the same");
+    sim.clear_faults();
+    broker.group("g").alter_offsets(&[(("t", 0), 0)].into_iter().collect()).unwrap();
+    drop(a);
+    broker.close().unwrap();
+    let broker = open();
+    assert_eq!(broker.group("g").describe().unwrap().generation, 2);
+}
