@@ -39,7 +39,9 @@ impl Consumer {
             return Err(error.clone());
         }
         let attended = self.take_steps(state);
-        state.show_identity(&self.config);
+        if !matches!(attended, Ok(false)) {
+            state.show_identity(&self.config);
+        }
         attended?;
         match state.membership.failed.take() {
             Some(error) => Err(error),
@@ -47,9 +49,13 @@ impl Consumer {
         }
     }
 
-    fn take_steps(&self, state: &mut Locked<'_>) -> Result<()> {
-        while self.step(state)? {}
-        Ok(())
+    /// Answers whether there was anything to do.
+    fn take_steps(&self, state: &mut Locked<'_>) -> Result<bool> {
+        let mut moved = false;
+        while self.step(state)? {
+            moved = true;
+        }
+        Ok(moved)
     }
 
     /// Answers whether there is more to do.

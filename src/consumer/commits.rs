@@ -274,7 +274,7 @@ impl Commits {
     pub(super) fn report(&self) {
         let newest = {
             let mut queue = self.queue.lock();
-            if std::mem::replace(&mut queue.reporting, true) {
+            if queue.callbacks.is_empty() || std::mem::replace(&mut queue.reporting, true) {
                 return;
             }
             queue.count
