@@ -148,6 +148,15 @@ pub struct TopicConfig {
     pub(crate) segment_bytes: u64,
     pub(crate) segment_ms: i64,
     pub(crate) segment_jitter_ms: i64,
+    /// What retention and cleaning look at. `None` keeps everything.
+    pub(crate) retention_ms: Option<i64>,
+    /// `None` keeps everything.
+    pub(crate) retention_bytes: Option<u64>,
+    pub(crate) delete_retention_ms: i64,
+    pub(crate) file_delete_delay_ms: i64,
+    pub(crate) min_cleanable_dirty_ratio: f64,
+    pub(crate) min_compaction_lag_ms: i64,
+    pub(crate) max_compaction_lag_ms: i64,
 }
 
 impl TopicConfig {
@@ -181,6 +190,10 @@ impl TopicConfig {
             let value = integer(name)?;
             usize::try_from(value)
                 .map_err(|_| Error::invalid_config(name, &value.to_string(), "is negative"))
+        };
+        let ratio = |name: &'static str| -> Result<f64> {
+            let value = text(name);
+            value.parse().map_err(|_| Error::invalid_config(name, value, "not a number"))
         };
         let policy = text("cleanup.policy");
         let compression = match text("compression.type") {
@@ -222,6 +235,13 @@ impl TopicConfig {
             segment_bytes: size("segment.bytes")? as u64,
             segment_ms: integer("segment.ms")?,
             segment_jitter_ms: integer("segment.jitter.ms")?,
+            retention_ms: Some(integer("retention.ms")?).filter(|ms| *ms >= 0),
+            retention_bytes: u64::try_from(integer("retention.bytes")?).ok(),
+            delete_retention_ms: integer("delete.retention.ms")?,
+            file_delete_delay_ms: integer("file.delete.delay.ms")?,
+            min_cleanable_dirty_ratio: ratio("min.cleanable.dirty.ratio")?,
+            min_compaction_lag_ms: integer("min.compaction.lag.ms")?,
+            max_compaction_lag_ms: integer("max.compaction.lag.ms")?,
             overrides,
         })
     }
@@ -357,6 +377,12 @@ mod tests {
         assert_eq!(config.cleanup_policy(), CleanupPolicy::Compact);
         assert_eq!(config.segment_bytes, 1 << 30);
         assert_eq!(config.max_message_bytes, 1_048_588);
+        assert_eq!((config.retention_ms, config.retention_bytes), (Some(604_800_000), None));
+        assert_eq!((config.delete_retention_ms, config.file_delete_delay_ms), (86_400_000, 60_000));
+        assert!((config.min_cleanable_dirty_ratio - 0.5).abs() < f64::EPSILON);
+        assert_eq!((config.min_compaction_lag_ms, config.max_compaction_lag_ms), (0, i64::MAX));
+        assert_eq!(with("retention.ms", "-1").unwrap().retention_ms, None);
+        assert_eq!(with("retention.bytes", "0").unwrap().retention_bytes, Some(0));
         assert_eq!(config.iter().count(), KEYS.len());
     }
 }
