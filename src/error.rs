@@ -98,6 +98,8 @@ kafka_codes! {
     InvalidReplicationFactor = 38, "INVALID_REPLICATION_FACTOR", false;
     /// A configuration key or value is not accepted.
     InvalidConfig = 40, "INVALID_CONFIG", false;
+    /// The topic's configuration rules the operation out.
+    PolicyViolation = 44, "POLICY_VIOLATION", false;
     /// The call makes no sense as it stands.
     InvalidRequest = 42, "INVALID_REQUEST", false;
     /// A producer's sequence number is not the next one.

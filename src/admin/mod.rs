@@ -42,6 +42,8 @@
 //! # Ok::<(), logreel::Error>(())
 //! ```
 
+mod records;
+
 mod csv;
 
 mod lag;

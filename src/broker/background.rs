@@ -1,8 +1,9 @@
-//! The broker's own thread, for what nobody waits for.
+//! The broker's own threads, for what nobody waits for.
 //!
-//! `logreel-sender` runs lingering batches, syncs that were asked for and nobody waits for, and
-//! checkpoints. It starts at the first thing to do, sleeps until the next is due, and holds no
-//! broker open. With manual housekeeping or a mock clock it never starts: `run_due` does the same.
+//! `logreel-sender` runs lingering batches, syncs that were asked for and nobody waits for, and the
+//! timers of groups. `logreel-cleaner` does the upkeep, which may take long. Each starts at the
+//! first thing it has to do, sleeps until the next is due, and holds no broker open. With manual
+//! housekeeping or a mock clock neither ever starts: `run_due` does the same.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,12 +28,30 @@ pub(crate) trait Duty: Send + Sync {
     fn close(&self);
 }
 
-/// What the thread runs: the broker.
+/// Which thread does a piece of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// What clients wait for in the end.
+    Sender,
+    /// What may take long.
+    Cleaner,
+}
+
+impl Role {
+    fn thread_name(self) -> &'static str {
+        match self {
+            Self::Sender => "logreel-sender",
+            Self::Cleaner => "logreel-cleaner",
+        }
+    }
+}
+
+/// What the threads run: the broker.
 pub(crate) trait Work: Send + Sync {
-    /// When something is due next.
-    fn next_due(&self) -> Option<Duration>;
+    /// When something is due next for this thread.
+    fn next_due(&self, role: Role) -> Option<Duration>;
     /// Does what is due.
-    fn run_due(&self);
+    fn run_due(&self, role: Role);
 }
 
 /// How long the thread sleeps when it was woken and found that others had done the work: while
@@ -42,6 +61,7 @@ const NAP: Duration = Duration::from_micros(200);
 /// The thread and what it is asked to do.
 #[derive(Debug)]
 pub(crate) struct Background {
+    role: Role,
     enabled: bool,
     clock: Clock,
     waiter: Arc<Waiter>,
@@ -54,8 +74,9 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn new(enabled: bool, clock: Clock) -> Self {
+    pub(crate) fn new(role: Role, enabled: bool, clock: Clock) -> Self {
         Self {
+            role,
             enabled,
             clock,
             waiter: Waiter::new(),
@@ -104,12 +125,12 @@ impl Background {
         if thread.is_none() {
             let (work, waiter) = (Weak::clone(work), Arc::clone(&self.waiter));
             let (clock, signs) = (self.clock.clone(), Arc::clone(&self.signs));
-            let id = Arc::clone(&self.id);
+            let (id, role) = (Arc::clone(&self.id), self.role);
             let body = move || {
                 let _ = id.set(thread::current().id());
-                run(&work, &waiter, &clock, &signs);
+                run(role, &work, &waiter, &clock, &signs);
             };
-            let started = thread::Builder::new().name("logreel-sender".to_owned()).spawn(body);
+            let started = thread::Builder::new().name(role.thread_name().to_owned()).spawn(body);
             *thread = Some(started.map_err(|error| {
                 Error::new(crate::error::ErrorKind::Io, "cannot start a background thread")
                     .because(error)
@@ -117,6 +138,11 @@ impl Background {
             self.signs.started.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Whether there is a thread.
+    pub(crate) fn is_started(&self) -> bool {
+        self.signs.started.load(Ordering::Acquire)
     }
 
     /// Whether the caller runs on the thread.
@@ -151,15 +177,15 @@ struct Signs {
 }
 
 /// The thread: does what is due, and sleeps.
-fn run(work: &Weak<dyn Work>, waiter: &Arc<Waiter>, clock: &Clock, signs: &Signs) {
+fn run(role: Role, work: &Weak<dyn Work>, waiter: &Arc<Waiter>, clock: &Clock, signs: &Signs) {
     while !signs.stopped.load(Ordering::Acquire) {
         let Some(work) = work.upgrade() else { return };
         let asked = signs.asked.swap(false, Ordering::SeqCst);
         let now = clock.monotonic();
-        let due = work.next_due();
+        let due = work.next_due(role);
         if due.is_some_and(|due| due <= now) {
             // A panic must not end the thread. What it kept from being done is still due.
-            contain(|| work.run_due());
+            contain(|| work.run_due(role));
             continue;
         }
         drop(work);
@@ -190,11 +216,11 @@ mod tests {
     }
 
     impl Work for Panics {
-        fn next_due(&self) -> Option<Duration> {
+        fn next_due(&self, _: Role) -> Option<Duration> {
             (self.runs.load(Ordering::SeqCst) <= 5).then_some(Duration::ZERO)
         }
 
-        fn run_due(&self) {
+        fn run_due(&self, _: Role) {
             let run = self.runs.fetch_add(1, Ordering::SeqCst);
             assert!(run >= 5, "a panic, as this test wants it");
             self.told.send(run).unwrap();
@@ -207,7 +233,7 @@ mod tests {
         let (told, hear) = mpsc::channel();
         let work = Arc::new(Panics { runs: AtomicUsize::new(0), told });
         let weak = Arc::downgrade(&work) as Weak<dyn Work>;
-        let background = Background::new(true, Clock::system());
+        let background = Background::new(Role::Sender, true, Clock::system());
         background.wake(&weak).unwrap();
         assert_eq!(hear.recv_timeout(Duration::from_secs(10)), Ok(5));
         background.stop();

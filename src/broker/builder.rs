@@ -157,6 +157,11 @@ impl BrokerBuilder {
     /// | `group.max.session.timeout.ms` | 1800000 | | of static members |
     /// | `group.max.size` | 2147483647 | from 1 | members of a group |
     /// | `group.min.session.timeout.ms` | 6000 | | of static members |
+    /// | `log.cleaner.backoff.ms` | 15000 | from 1 | how often dirty logs are looked for |
+    /// | `log.cleaner.dedupe.buffer.size` | 134217728 | from 1 | a ceiling, not allocated at once |
+    /// | `log.cleaner.enable` | true | | compacted topics are compacted |
+    /// | `log.initial.task.delay.ms` | 30000 | | the first check of retention |
+    /// | `log.retention.check.interval.ms` | 300000 | from 1 | |
     /// | `num.partitions` | 1 | 1 to 100000 | of topics that clients make |
     /// | `offsets.retention.check.interval.ms` | 600000 | from 1 | |
     /// | `offsets.retention.minutes` | 10080 | from 1 | adopted directories keep all until set |

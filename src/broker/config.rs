@@ -45,6 +45,13 @@ pub(crate) struct BrokerConfig {
     pub(crate) offsets_retention: Option<Duration>,
     /// How often expired commits are looked for.
     pub(crate) offsets_check: Duration,
+    /// When retention is checked for the first time.
+    pub(crate) initial_task_delay: Duration,
+    pub(crate) retention_check: Duration,
+    pub(crate) cleaner_enabled: bool,
+    pub(crate) cleaner_backoff: Duration,
+    /// How many bytes the cleaner's map of keys may take.
+    pub(crate) cleaner_map_bytes: usize,
 }
 
 /// Where a broker keeps its files.
@@ -74,6 +81,11 @@ impl Default for BrokerConfig {
             group_max_session: Duration::from_secs(30 * 60),
             offsets_retention: None,
             offsets_check: Duration::from_secs(10 * 60),
+            initial_task_delay: Duration::from_secs(30),
+            retention_check: Duration::from_secs(5 * 60),
+            cleaner_enabled: true,
+            cleaner_backoff: Duration::from_secs(15),
+            cleaner_map_bytes: 128 * 1024 * 1024,
         }
     }
 }
@@ -116,6 +128,11 @@ impl BrokerConfig {
             "group.max.session.timeout.ms" => self.group_max_session = millis(0)?,
             "group.max.size" => self.group_max_size = number(1)? as usize,
             "group.min.session.timeout.ms" => self.group_min_session = millis(0)?,
+            "log.cleaner.backoff.ms" => self.cleaner_backoff = millis(1)?,
+            "log.cleaner.dedupe.buffer.size" => self.cleaner_map_bytes = number(1)? as usize,
+            "log.cleaner.enable" => self.cleaner_enabled = boolean()?,
+            "log.initial.task.delay.ms" => self.initial_task_delay = millis(0)?,
+            "log.retention.check.interval.ms" => self.retention_check = millis(1)?,
             "offsets.retention.check.interval.ms" => self.offsets_check = millis(1)?,
             "offsets.retention.minutes" => {
                 self.offsets_retention = Some(Duration::from_secs(u64::from(number(1)?) * 60));

@@ -67,7 +67,7 @@ impl Loaded {
     /// Reads what came to the offsets topic since the last look.
     pub(super) fn follow(&mut self, logs: &[Arc<Log>]) {
         self.partitions = i32::try_from(logs.len()).unwrap_or(i32::MAX);
-        self.adopted = logs.iter().any(|log| !log.continuous);
+        self.adopted = logs.iter().any(|log| !log.provenance().is_ours());
         for (number, log) in (0..).zip(logs) {
             match self.follow_partition(number, log) {
                 Ok(()) => self.broken.remove(&number),

@@ -23,9 +23,23 @@ mod network_keys;
 #[cfg(feature = "testing")]
 mod faults;
 
+mod timetable;
+
+mod upkeep;
+
 mod shared;
 
+mod checkpoints;
+
+mod retaining;
+
+mod cleaning;
+
+mod planning;
+
 mod topics;
+
+mod found;
 
 mod open;
 

@@ -6,28 +6,29 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::background::{Background, Work};
+use super::background::{Background, Role};
 use super::catalog::{Catalog, Loaded, TopicEntry, TopicOrigin};
 use super::closing::Closing;
 use super::config::{BrokerConfig, PARTITIONS_MAX};
+use super::found::Found;
 use super::groups::Groups;
 use super::producer_ids::ProducerIds;
 use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::topic_state::TopicState;
 use super::topics::{Leftover, new_topic_id};
+use super::upkeep::Upkeep;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::checkpoint::{
-    self, LOG_STARTS, PARTITION_METADATA, PartitionOffsets, RECOVERY_POINTS,
-};
+use crate::log::checkpoint::{self, PARTITION_METADATA, PartitionOffsets};
 use crate::log::context::{Attention, Maps, Request};
-use crate::log::manifest::{self, CLEAN_MARKER, MANIFEST, Manifest};
-use crate::log::names::{self, CLUSTER_METADATA, CONSUMER_OFFSETS, SegmentFile};
+use crate::log::manifest::{CLEAN_MARKER, MANIFEST};
+use crate::log::names::{self, CONSUMER_OFFSETS, SegmentFile};
 use crate::log::report::PartitionReport;
+use crate::log::trash::Trash;
 use crate::log::{Log, LogContext, OpenOptions, TopicConfig};
 use crate::metrics::Counters;
 use crate::random::Random;
-use crate::storage::{EntryKind, FileName, Storage};
+use crate::storage::{FileName, Storage};
 use crate::types::{TopicId, TopicPartition};
 use crate::wait::WaitQueue;
 
@@ -36,28 +37,6 @@ const ADOPTED_OFFSETS_PARTITIONS_MIN: i32 = 50;
 /// With a mock clock every run repeats.
 const FIXED_SEED: u64 = 0x6c6f_6772_6565_6c00;
 
-/// What lies in the directory, before anything is changed.
-struct Found {
-    catalog: Loaded,
-    clean: bool,
-    manifest: Option<Manifest>,
-    recovery_points: PartitionOffsets,
-    log_starts: PartitionOffsets,
-    /// Partition directories by topic.
-    partitions: BTreeMap<String, BTreeSet<i32>>,
-    /// Directories of topics that were being deleted.
-    deleted: Vec<FileName>,
-}
-
-impl Found {
-    /// Nothing of what is written down about a topic that is gone may meet a new one of its name.
-    fn forget(&mut self, topic: &str) {
-        self.partitions.remove(topic);
-        self.recovery_points.retain(|tp, _| tp.topic() != topic);
-        self.log_starts.retain(|tp, _| tp.topic() != topic);
-    }
-}
-
 impl Shared {
     pub(crate) fn open(config: BrokerConfig) -> Result<Arc<Self>> {
         config.check()?;
@@ -65,8 +44,8 @@ impl Shared {
         storage.create_root()?;
         let lock = storage.lock()?;
         let mut report = RecoveryReport::default();
-        let mut found = look(&storage, &mut report)?;
-        let fresh = is_fresh(&found);
+        let mut found = Found::look(&storage, &mut report)?;
+        let fresh = found.is_fresh();
         report.clean = found.clean || fresh;
 
         // Nothing may be written while the marker stands; and without it the manifest says nothing.
@@ -87,11 +66,13 @@ impl Shared {
             let topic = open_topic(&context, &config, &found, name, entry, &mut report)?;
             topics.insert(Arc::clone(name), Arc::new(topic));
         }
-        let shared = assemble(config, context, report, catalog, topics, Some(lock), false);
+        let shared =
+            assemble(config, context, report, catalog, topics, Some(lock), found.first_dirty);
         if !shared.report.clean {
             shared.write_checkpoints()?;
         }
         shared.finish_deletions()?;
+        shared.plan_first_upkeep();
         Ok(shared)
     }
 
@@ -105,7 +86,7 @@ impl Shared {
         let mut report = RecoveryReport { clean: true, ..RecoveryReport::default() };
         let context = Arc::new(new_context(&config, storage));
         let (catalog, topics) = read_topics(&context, &BTreeMap::new(), &mut report)?;
-        Ok(assemble(config, context, report, catalog, topics, None, true))
+        Ok(assemble(config, context, report, catalog, topics, None, PartitionOffsets::new()))
     }
 
     /// Looks for new topics and partitions of a directory that another process writes.
@@ -147,6 +128,7 @@ fn new_context(config: &BrokerConfig, storage: Storage) -> LogContext {
         producer_expiration_ms: config.producer_expiration_ms,
         highest_producer_id: AtomicI64::new(-1),
         attention: Attention::default(),
+        trash: Trash::default(),
     }
 }
 
@@ -157,10 +139,13 @@ fn assemble(
     catalog: Catalog,
     topics: Topics,
     lock: Option<Box<dyn crate::storage::Lock>>,
-    read_only: bool,
+    first_dirty: PartitionOffsets,
 ) -> Arc<Shared> {
+    let read_only = lock.is_none();
     let shared = Arc::new_cyclic(|this: &Weak<Shared>| Shared {
-        background: Background::new(config.has_threads(), config.clock.clone()),
+        background: Background::new(Role::Sender, config.has_threads(), config.clock.clone()),
+        cleaner: Background::new(Role::Cleaner, config.has_threads(), config.clock.clone()),
+        upkeep: Upkeep::new(&config, first_dirty),
         config,
         context,
         read_only,
@@ -175,7 +160,6 @@ fn assemble(
         faults: super::faults::Faults::default(),
         lock: Mutex::new(lock),
         duties: Mutex::default(),
-        checkpoint_due: Mutex::new(None),
         closed: AtomicBool::new(false),
         closing: Closing::default(),
         handles: AtomicUsize::new(0),
@@ -186,11 +170,17 @@ fn assemble(
         if let Some(shared) = this.upgrade() {
             match request {
                 Request::Sync(tp, due) => shared.background.ask_sync(tp, due),
-                Request::Checkpoint { after_roll } => shared.plan_checkpoint(after_roll),
+                Request::Synced => shared.plan_checkpoint(false),
+                Request::Rolled { is_compacted } => {
+                    shared.plan_checkpoint(true);
+                    if is_compacted {
+                        shared.plan_cleaning();
+                    }
+                }
+                Request::Grew => shared.plan_checks(),
             }
-            let work: Weak<dyn Work> = shared.this.clone();
             // Without the thread the sync is done by whoever waits, or by the close.
-            let _ = shared.background.wake(&work);
+            let _ = shared.wake_background();
         }
     }));
     #[cfg(feature = "testing")]
@@ -199,62 +189,6 @@ fn assemble(
         shared.context.clock.attach(timers);
     }
     shared
-}
-
-fn look(storage: &Storage, report: &mut RecoveryReport) -> Result<Found> {
-    let mut found = Found {
-        catalog: Catalog::load(storage)?,
-        clean: false,
-        manifest: None,
-        recovery_points: PartitionOffsets::new(),
-        log_starts: PartitionOffsets::new(),
-        partitions: BTreeMap::new(),
-        deleted: Vec::new(),
-    };
-    for entry in storage.list(None)? {
-        let Some(name) = entry.name else {
-            report.ignored.push("a name that is not UTF-8".to_owned());
-            continue;
-        };
-        match (entry.kind, names::parse_partition_dir(name.as_str())) {
-            (EntryKind::Directory, Some(tp)) if tp.topic() == CLUSTER_METADATA => {}
-            (EntryKind::Directory, Some(tp)) => {
-                let numbers = found.partitions.entry(tp.topic().to_owned()).or_default();
-                numbers.insert(tp.partition());
-            }
-            (EntryKind::Directory, None) if names::is_deleted_dir(name.as_str()) => {
-                found.deleted.push(name);
-            }
-            (EntryKind::File, None) if name.as_str() == CLEAN_MARKER => found.clean = true,
-            (EntryKind::File, _) => {}
-            _ => report.ignored.push(name.as_str().to_owned()),
-        }
-    }
-    let mut offsets = |name: &str| -> Result<PartitionOffsets> {
-        Ok(match checkpoint::read(storage, None, name, checkpoint::parse_offsets)? {
-            Some(Ok(offsets)) => offsets,
-            Some(Err(_)) => {
-                report.repaired.push(format!("{name} was damaged and is ignored"));
-                PartitionOffsets::new()
-            }
-            None => PartitionOffsets::new(),
-        })
-    };
-    found.recovery_points = offsets(RECOVERY_POINTS)?;
-    found.log_starts = offsets(LOG_STARTS)?;
-    match manifest::read(storage)? {
-        Some(Ok(manifest)) => found.manifest = Some(manifest),
-        Some(Err(_)) => {
-            report.repaired.push(format!("{MANIFEST} was damaged: every log is recovered"));
-            found.clean = false;
-        }
-        None => {}
-    }
-    Ok(found)
-}
-
-fn is_fresh(found: &Found) -> bool {
-    matches!(found.catalog, Loaded::None) && found.partitions.is_empty()
 }
 
 /// The catalog as it will be: adopted topics added, interrupted operations finished or undone.
@@ -414,7 +348,7 @@ fn open_topic(
             has_manifest: found.manifest.is_some(),
             recovery_point: found.recovery_points.get(&tp).copied().unwrap_or(0),
             log_start: found.log_starts.get(&tp).copied(),
-            continuous: entry.origin == TopicOrigin::Ours,
+            provenance: found.provenance(entry, &tp),
             on_damage: broker.on_damage,
         };
         let (log, partition) = match Log::open(&tp, context, Arc::clone(&config), options) {
@@ -442,10 +376,10 @@ fn read_topics(
     known: &Topics,
     report: &mut RecoveryReport,
 ) -> Result<(Catalog, Topics)> {
-    let found = look(&context.storage, report)?;
+    let found = Found::look(&context.storage, report)?;
     let has_catalog = !matches!(found.catalog, Loaded::None | Loaded::Damaged);
-    let mut catalog = match found.catalog {
-        Loaded::Catalog(catalog) | Loaded::FromSecondCopy(catalog) => catalog,
+    let mut catalog = match &found.catalog {
+        Loaded::Catalog(catalog) | Loaded::FromSecondCopy(catalog) => catalog.clone(),
         Loaded::None | Loaded::Damaged => {
             let mut catalog = Catalog::default();
             for (name, numbers) in &found.partitions {
@@ -478,8 +412,8 @@ fn read_topics(
             .map(|number| {
                 let tp = TopicPartition::new(Arc::clone(name), number);
                 let start = found.log_starts.get(&tp).copied();
-                let ours = entry.origin == TopicOrigin::Ours;
-                Log::open_read_only(&tp, context, Arc::clone(&config), start, ours).map(Arc::new)
+                let written = found.provenance(entry, &tp);
+                Log::open_read_only(&tp, context, Arc::clone(&config), start, written).map(Arc::new)
             })
             .collect();
         topic.add_logs(more?);

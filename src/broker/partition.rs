@@ -224,6 +224,64 @@ impl Partition {
         self.log.offset_for(spec, IsolationLevel::ReadUncommitted)
     }
 
+    /// Deletes the records before an offset (KIP-107): the log start moves there, which may be
+    /// inside a batch, and readers below it are out of range. [`OffsetSpec::Latest`] deletes
+    /// everything, [`OffsetSpec::Timestamp`] what lies before the first record of that time or
+    /// later. An offset below the log start changes nothing. Durable on return; segments that hold
+    /// nothing else are removed by the next check of retention. Answers the log start offset.
+    ///
+    /// ```
+    /// use logreel::{Broker, OffsetSpec};
+    /// let log = Broker::in_memory().create_topic("events")?.partition(0)?;
+    /// log.append([(None, Some("a")), (None, Some("b")), (None, Some("c"))])?;
+    /// assert_eq!(log.delete_records(2)?, 2);
+    /// assert_eq!(log.log_start_offset(), 2);
+    /// assert_eq!(log.delete_records(OffsetSpec::Latest)?, 3);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `OFFSET_OUT_OF_RANGE` beyond the high watermark; `POLICY_VIOLATION` when the topic's
+    /// `cleanup.policy` is `compact` alone; `INVALID_TOPIC_EXCEPTION` for the coordinators' own
+    /// topics; I/O errors, after which the records are out of reach but may be back after a crash.
+    pub fn delete_records(&self, before: impl Into<OffsetSpec>) -> Result<i64> {
+        let start = self.move_start(before.into())?;
+        self.store_start()?;
+        Ok(start)
+    }
+
+    /// Makes the log start durable.
+    pub(crate) fn store_start(&self) -> Result<()> {
+        self.handle.store_log_start(&self.log)
+    }
+
+    /// The same, not durable yet.
+    pub(crate) fn move_start(&self, before: OffsetSpec) -> Result<i64> {
+        self.handle.check_writable("deleting records")?;
+        let tp = &self.log.tp;
+        if names::is_internal(tp.topic()) {
+            let what = format!("records of topic {} belong to the coordinators", tp.topic());
+            return Err(Error::kafka(ErrorCode::InvalidTopic, what));
+        }
+        if !self.log.config().cleanup_policy.is_deleted() {
+            let what = "its cleanup.policy is compact, which deletes no records";
+            return Err(Error::kafka(ErrorCode::PolicyViolation, what).on(tp));
+        }
+        let before = match before {
+            OffsetSpec::Latest => None,
+            spec => self.offset_for(spec)?.map(|found| found.offset),
+        };
+        self.log.delete_records(before)
+    }
+
+    /// Why the partition is not compacted any more, if cleaning it met damage. It is tried again
+    /// when the broker is opened anew.
+    #[must_use]
+    pub fn uncleanable(&self) -> Option<Error> {
+        self.handle.uncleanable(&self.log.tp)
+    }
+
     /// Who stamps the records.
     #[must_use]
     pub fn timestamp_type(&self) -> TimestampType {

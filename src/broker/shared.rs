@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::background::{Background, Duty, Work};
+use super::background::{Background, Duty, Role, Work};
 use super::catalog::Catalog;
 use super::closing::Closing;
 use super::config::BrokerConfig;
@@ -17,18 +17,14 @@ use super::groups::Groups;
 use super::producer_ids::ProducerIds;
 use super::report::RecoveryReport;
 use super::topic_state::TopicState;
+use super::upkeep::Upkeep;
 use crate::error::{Error, Result};
-use crate::log::checkpoint::{self, LOG_STARTS, PartitionOffsets, RECOVERY_POINTS};
+use crate::log::checkpoint;
 use crate::log::manifest::{self, CLEAN_MARKER, CLEAN_MARKER_TEXT, Manifest, PartitionManifest};
 use crate::log::{Log, LogContext, read_only_error};
 use crate::storage::Lock;
 use crate::types::TopicPartition;
 use crate::wait::{WaitQueue, contain};
-
-/// Kafka's `log.flush.offset.checkpoint.interval.ms`.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
-/// After a roll the recovery point is stored soon, but not once a roll.
-const CHECKPOINT_AFTER_ROLL: Duration = Duration::from_secs(1);
 
 /// One broker.
 pub(crate) struct Shared {
@@ -49,10 +45,11 @@ pub(crate) struct Shared {
     #[cfg(feature = "testing")]
     pub(crate) faults: Faults,
     pub(super) background: Background,
+    pub(super) cleaner: Background,
+    pub(super) upkeep: Upkeep,
     /// The directory lock, until the broker is closed.
     pub(crate) lock: Mutex<Option<Box<dyn Lock>>>,
     pub(crate) duties: Mutex<Vec<Weak<dyn Duty>>>,
-    pub(crate) checkpoint_due: Mutex<Option<Duration>>,
     pub(crate) closed: AtomicBool,
     pub(super) closing: Closing,
     pub(crate) handles: AtomicUsize,
@@ -104,7 +101,14 @@ impl Shared {
     /// Tells the background thread that something is due sooner than it knows.
     pub(crate) fn wake_background(&self) -> Result<()> {
         let work: Weak<dyn Work> = self.this.clone();
+        if self.cleaner.is_started() {
+            self.cleaner.wake(&work)?;
+        }
         self.background.wake(&work)
+    }
+
+    fn is_own_thread(&self) -> bool {
+        self.background.is_this_thread() || self.cleaner.is_this_thread()
     }
 
     /// When the next duty is due.
@@ -118,14 +122,22 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
-        [self.next_duty(), self.background.next_sync(), *self.checkpoint_due.lock()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.next_sending(), self.next_upkeep()].into_iter().flatten().min()
     }
 
     /// Does everything that is due. Runs on the caller's thread.
     pub(crate) fn run_due(&self) {
+        self.run_sending();
+        self.run_upkeep();
+    }
+
+    /// When something is due next but upkeep.
+    fn next_sending(&self) -> Option<Duration> {
+        [self.next_duty(), self.background.next_sync()].into_iter().flatten().min()
+    }
+
+    /// Does everything that is due but upkeep.
+    fn run_sending(&self) {
         for duty in self.duties() {
             contain(|| duty.run_due());
         }
@@ -137,52 +149,6 @@ impl Shared {
                 let _ = log.sync_all();
             }
         }
-        let due = {
-            let mut due = self.checkpoint_due.lock();
-            let is_due = due.is_some_and(|at| at <= now);
-            if is_due {
-                *due = None;
-            }
-            is_due
-        };
-        if due && self.write_checkpoints().is_err() {
-            // It is a hint; the old one stays true. Try again at the usual time.
-            *self.checkpoint_due.lock() = Some(now + CHECKPOINT_INTERVAL);
-        }
-    }
-
-    /// Plans to store the recovery points: soon after a roll, else at the usual time.
-    pub(crate) fn plan_checkpoint(&self, after_roll: bool) {
-        let wait = if after_roll { CHECKPOINT_AFTER_ROLL } else { CHECKPOINT_INTERVAL };
-        let at = self.context.clock.monotonic() + wait;
-        let mut due = self.checkpoint_due.lock();
-        *due = Some(due.map_or(at, |due| due.min(at)));
-    }
-
-    /// Stores the recovery points and the log starts.
-    pub(crate) fn write_checkpoints(&self) -> Result<()> {
-        // One at a time, and only while the directory is ours.
-        let lock = self.lock.lock();
-        if lock.is_none() {
-            return Ok(());
-        }
-        self.context.attention.checkpoint_begins();
-        let (mut points, mut starts) = (PartitionOffsets::new(), PartitionOffsets::new());
-        for log in self.logs() {
-            let point = log.recovery_point();
-            if point > 0 {
-                points.insert(log.tp.clone(), point);
-            }
-            // Kafka writes only those that its first segment's name does not tell; ours must also
-            // tell a first segment from one that lost those before it.
-            if log.start_offset() > 0 {
-                starts.insert(log.tp.clone(), log.start_offset());
-            }
-        }
-        let storage = &self.context.storage;
-        let text = checkpoint::format_offsets(&points);
-        checkpoint::replace(storage, None, RECOVERY_POINTS, &text)?;
-        checkpoint::replace(storage, None, LOG_STARTS, &checkpoint::format_offsets(&starts))
     }
 
     /// Ends the broker: open batches are run, everything is synced, what the next open needs is
@@ -190,13 +156,14 @@ impl Shared {
     /// wait for it, but for those on a thread that it waits for itself.
     pub(crate) fn close(&self) -> Result<()> {
         let Some(ending) = self.closing.begin() else {
-            return if self.background.is_this_thread() { Ok(()) } else { self.closing.wait() };
+            return if self.is_own_thread() { Ok(()) } else { self.closing.wait() };
         };
         self.closed.store(true, Ordering::Release);
         for duty in self.duties() {
             contain(|| duty.close());
         }
         self.background.stop();
+        self.cleaner.stop();
         self.end_members();
         let outcome = if self.read_only { Ok(()) } else { self.close_logs() };
         self.topics_changed.wake_all();
@@ -219,6 +186,7 @@ impl Shared {
                 }
             }
         }
+        self.context.trash.empty(&self.context.storage, None);
         self.write_checkpoints().and_then(|()| if sound { self.write_marker() } else { Ok(()) })?;
         outcome
     }
@@ -234,13 +202,34 @@ impl Shared {
     }
 }
 
+/// The sender's thread keeps the time for the upkeep until there is some to do; then the cleaner's
+/// thread is started, and keeps it itself.
 impl Work for Shared {
-    fn next_due(&self) -> Option<Duration> {
-        Shared::next_due(self)
+    fn next_due(&self, role: Role) -> Option<Duration> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
+        match role {
+            Role::Cleaner => self.next_upkeep(),
+            Role::Sender if self.cleaner.is_started() => self.next_sending(),
+            Role::Sender => Shared::next_due(self),
+        }
     }
 
-    fn run_due(&self) {
-        Shared::run_due(self);
+    fn run_due(&self, role: Role) {
+        match role {
+            Role::Cleaner => self.run_upkeep(),
+            Role::Sender => {
+                self.run_sending();
+                let now = self.context.clock.monotonic();
+                let is_due = self.next_upkeep().is_some_and(|due| due <= now);
+                let work: Weak<dyn Work> = self.this.clone();
+                if is_due && !self.cleaner.is_started() && self.cleaner.wake(&work).is_err() {
+                    // Without a thread of its own.
+                    self.run_upkeep();
+                }
+            }
+        }
     }
 }
 

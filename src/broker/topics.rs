@@ -12,7 +12,7 @@ use crate::log::checkpoint::{self, PARTITION_METADATA};
 use crate::log::config::CleanupPolicy;
 use crate::log::names::{self, CONSUMER_OFFSETS};
 use crate::log::report::OnDamage;
-use crate::log::{Halt, Log, OpenOptions, TopicConfig};
+use crate::log::{Halt, Log, OpenOptions, Provenance, TopicConfig};
 use crate::random::Random;
 use crate::storage::{FileName, FilePath, Open, Storage};
 use crate::types::{TimestampType, TopicId, TopicPartition};
@@ -224,7 +224,10 @@ impl Shared {
                 has_manifest: false,
                 recovery_point: 0,
                 log_start: None,
-                continuous: entry.origin == TopicOrigin::Ours,
+                provenance: match entry.origin {
+                    TopicOrigin::Ours => Provenance::Here { gaps_below: 0 },
+                    TopicOrigin::Adopted => Provenance::Elsewhere,
+                },
                 on_damage: OnDamage::Refuse,
             };
             let (log, _) = Log::open(&tp, &self.context, Arc::clone(config), options)?;
@@ -323,6 +326,8 @@ impl Shared {
     ) -> Result<()> {
         let storage = &self.context.storage;
         for log in logs {
+            // Whoever cleans it sees that it was deleted, and ends.
+            let _upkeep = log.upkeep.lock();
             // Open files would be kept alive one by one while they are removed.
             log.set_segments(Vec::new());
             if storage.list_if_exists(&log.dir)?.is_some() {
@@ -335,6 +340,7 @@ impl Shared {
         storage.sync_dir(None)?;
         // Else a topic of the same name would begin with the old one's recovery point.
         self.write_checkpoints()?;
+        self.forget_upkeep(name, logs)?;
         // Before the mark goes: without it no open would know of them.
         self.forget_commits(name)?;
         changed.topics.remove(name);

@@ -21,9 +21,6 @@ use crate::wait::Quiet;
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 /// Systems take at least 1024 parts in one write.
 const WRITE_BATCHES_MAX: usize = 64;
-/// Kafka's `producer.id.expiration.check.interval.ms`.
-const PRODUCER_CHECK_INTERVAL: Duration = Duration::from_secs(600);
-
 /// Something that holds a batch on its way into the log.
 pub(crate) trait Sealed {
     fn sealed(&self) -> &SealedBatch;
@@ -131,6 +128,7 @@ impl Log {
         let new = placed.get_mut(before..).unwrap_or_default();
         if !new.is_empty() {
             self.readers.wake_all();
+            self.context.attention.grew();
             if config.flush_ms < i64::MAX {
                 self.start_flush_timer(config.flush_ms);
             }
@@ -156,7 +154,6 @@ impl Log {
             return Err(error);
         }
         self.prepare(writer, config)?;
-        self.expire_producers(writer);
         let header = *first.sealed().header();
         if let Verdict::Duplicate(known) = producers(writer).check(&header)? {
             let is_stamped = config.timestamp_type == TimestampType::LogAppendTime;
@@ -238,15 +235,6 @@ impl Log {
             before = Some(*batch.header());
         }
         pending.batches
-    }
-
-    /// Forgets producers that have been silent for long, now and then.
-    fn expire_producers(&self, writer: &mut Writer) {
-        let now = self.context.clock.monotonic();
-        if now >= writer.producers_checked.saturating_add(PRODUCER_CHECK_INTERVAL) {
-            writer.producers_checked = now;
-            producers(writer).expire(self.context.producers_expire_before());
-        }
     }
 
     fn check_size(&self, size: usize, config: &TopicConfig) -> Result<()> {

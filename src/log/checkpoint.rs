@@ -13,6 +13,8 @@ use crate::types::{TopicId, TopicPartition};
 pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 /// The log start offset, for partitions that start behind their first segment's base.
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+/// Where the last cleaning of each compacted partition ended.
+pub(crate) const CLEANER_OFFSETS: &str = "cleaner-offset-checkpoint";
 /// The epochs of one partition and where they began.
 pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The topic's id, in each partition's directory.

@@ -111,6 +111,12 @@ impl CleanupPolicy {
         }
     }
 
+    /// Whether old segments go, by time and size.
+    #[must_use]
+    pub fn is_deleted(self) -> bool {
+        self != Self::Compact
+    }
+
     /// Whether records must have keys.
     #[must_use]
     pub fn is_compacted(self) -> bool {

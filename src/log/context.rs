@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::producers::ProducerStates;
+use super::trash::Trash;
 use crate::metrics::{Counters, count};
 use crate::random::Random;
 use crate::storage::{FilePath, Open, Storage};
@@ -35,6 +36,8 @@ pub(crate) struct LogContext {
     pub(crate) highest_producer_id: AtomicI64,
     /// Asks for a sync that nobody waits for.
     pub(crate) attention: Attention,
+    /// Files that wait to be removed.
+    pub(crate) trash: Trash,
 }
 
 impl LogContext {
@@ -113,6 +116,8 @@ pub(crate) struct Attention {
     ask: std::sync::OnceLock<Ask>,
     /// A recovery point moved, and storing it is planned.
     checkpoint_planned: AtomicBool,
+    /// Something was appended since retention was last checked, and the next check is planned.
+    check_planned: AtomicBool,
 }
 
 /// What a log asks for.
@@ -120,8 +125,13 @@ pub(crate) struct Attention {
 pub(crate) enum Request<'a> {
     /// Sync this partition when the monotonic clock shows this.
     Sync(&'a TopicPartition, Duration),
-    /// Store the recovery points: soon, or at the usual time.
-    Checkpoint { after_roll: bool },
+    /// A recovery point moved: store it at the usual time.
+    Synced,
+    /// A segment was sealed: store the recovery point soon; the log may be cleaned now, if it is
+    /// one that is compacted.
+    Rolled { is_compacted: bool },
+    /// There is something new that will expire.
+    Grew,
 }
 
 type Ask = Box<dyn Fn(Request<'_>) + Send + Sync>;
@@ -139,10 +149,25 @@ impl Attention {
     }
 
     /// A segment was rolled: the recovery point will move past it.
-    pub(crate) fn rolled(&self) {
+    pub(crate) fn rolled(&self, is_compacted: bool) {
         if let Some(ask) = self.ask.get() {
-            ask(Request::Checkpoint { after_roll: true });
+            ask(Request::Rolled { is_compacted });
         }
+    }
+
+    /// Something was appended. Costs a load while the next check is planned.
+    pub(crate) fn grew(&self) {
+        if !self.check_planned.load(Ordering::Relaxed)
+            && !self.check_planned.swap(true, Ordering::AcqRel)
+            && let Some(ask) = self.ask.get()
+        {
+            ask(Request::Grew);
+        }
+    }
+
+    /// Retention is about to be checked: what is appended from now on plans the next check.
+    pub(crate) fn check_begins(&self) {
+        self.check_planned.store(false, Ordering::Release);
     }
 
     /// A recovery point moved: the first since the last checkpoint plans the next.
@@ -150,7 +175,7 @@ impl Attention {
         if !self.checkpoint_planned.swap(true, Ordering::AcqRel)
             && let Some(ask) = self.ask.get()
         {
-            ask(Request::Checkpoint { after_roll: false });
+            ask(Request::Synced);
         }
     }
 
@@ -200,6 +225,7 @@ mod tests {
             highest_producer_id: AtomicI64::new(-1),
             producer_expiration_ms: 86_400_000,
             attention: Attention::default(),
+            trash: Trash::default(),
         });
         let dir = FileName::new("t-0").unwrap();
         context.storage.create_dir(&dir).unwrap();

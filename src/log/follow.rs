@@ -11,7 +11,8 @@ use super::context::LogContext;
 use super::index::IndexBuilder;
 use super::leftovers::Listing;
 use super::names::{self, SegmentFile};
-use super::partition::{Followed, Halt, Log, Opened, Writer};
+use super::partition::{Followed, Halt, Log, Opened, Stored, Writer};
+use super::provenance::Provenance;
 use super::replay::replay;
 use super::report::PartitionReport;
 use super::scan::{Demand, Expect, Scanner, Source, Stop};
@@ -28,7 +29,7 @@ impl Log {
         context: &Arc<LogContext>,
         config: Arc<TopicConfig>,
         log_start: Option<i64>,
-        continuous: bool,
+        provenance: Provenance,
     ) -> Result<Self> {
         let dir = names::partition_dir(tp)?;
         let start = log_start.unwrap_or(0);
@@ -43,7 +44,8 @@ impl Log {
             epochs_saved: true,
             snapshot_offset: None,
             halt: Some(Halt::ReadOnly),
-            continuous,
+            provenance,
+            stored: Stored::default(),
         };
         let log = Self::new(tp.clone(), dir, Arc::clone(context), config, opened);
         log.refresh()?;
@@ -107,7 +109,7 @@ impl Log {
             return Ok(None);
         };
         let interval = self.config().index_interval_bytes;
-        let demand = Demand { crc: true, continuous: self.continuous, epoch: None };
+        let demand = Demand { epoch: None, ..self.provenance().demand(base, 0) };
         // An older segment is finished, and its indexes are checked where they are used.
         let size = if newest { 0 } else { file.len()? };
         let (context, trust) = (&self.context, Trust::Plausible);

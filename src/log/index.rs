@@ -190,6 +190,10 @@ impl IndexBuilder {
         offset.checked_sub(self.base_offset).and_then(|relative| i32::try_from(relative).ok())
     }
 
+    pub(crate) fn interval(&self) -> u64 {
+        self.interval
+    }
+
     pub(crate) fn offset_bytes(&self) -> &[u8] {
         &self.offset
     }

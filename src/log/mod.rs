@@ -16,6 +16,8 @@ pub(crate) mod checkpoint;
 
 mod framed;
 
+pub(crate) mod gaps;
+
 pub(crate) mod index;
 
 pub(crate) mod transactions;
@@ -23,6 +25,10 @@ pub(crate) mod transactions;
 pub(crate) mod producers;
 
 mod scan;
+
+pub(crate) mod provenance;
+
+pub(crate) mod trash;
 
 pub(crate) mod context;
 
@@ -42,6 +48,8 @@ mod roll;
 
 mod append;
 
+pub(crate) mod retention;
+
 mod read;
 
 pub(crate) mod manifest;
@@ -52,6 +60,8 @@ mod leftovers;
 
 mod open;
 
+pub(crate) mod cleaner;
+
 mod follow;
 
 pub(crate) use append::{Appended, Sealed, check_records};
@@ -60,7 +70,8 @@ pub(crate) use context::LogContext;
 pub(crate) use follow::read_only_error;
 pub(crate) use framed::{Decoded, decode as decode_framed, encode as encode_framed};
 pub(crate) use open::OpenOptions;
-pub(crate) use partition::{Halt, Log};
+pub(crate) use partition::{Halt, Log, Stored};
+pub(crate) use provenance::Provenance;
 pub(crate) use read::ReadOptions;
 pub(crate) use segment::Segment;
 pub(crate) use sync::Synced;

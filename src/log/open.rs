@@ -9,12 +9,13 @@ use super::context::LogContext;
 use super::leftovers::{Listing, finish_leftovers, remove_orphans, stale_snapshots};
 use super::manifest::PartitionManifest;
 use super::names::{self, SegmentFile};
-use super::partition::{Damage, Halt, Log, Opened};
+use super::partition::{Damage, Halt, Log, Opened, Stored};
 use super::producers::ProducerStates;
+use super::provenance::Provenance;
 use super::recovery::Recovery;
 use super::replay::newest_snapshot;
 use super::report::{OnDamage, PartitionReport, Truncation};
-use super::scan::{Demand, Stop};
+use super::scan::Stop;
 use super::segment::{Segment, Trust};
 use crate::error::{Error, Result};
 use crate::storage::{FileName, FilePath, Open, Storage};
@@ -33,8 +34,7 @@ pub(crate) struct OpenOptions<'a> {
     pub(crate) recovery_point: i64,
     /// From the checkpoint file.
     pub(crate) log_start: Option<i64>,
-    /// We wrote all of it and nothing was ever compacted.
-    pub(crate) continuous: bool,
+    pub(crate) provenance: Provenance,
     pub(crate) on_damage: OnDamage,
 }
 
@@ -55,11 +55,6 @@ impl Log {
 
         let (epochs, epochs_saved) = read_epochs(storage, &dir, &options, &mut report)?;
         let epoch = epochs.last().map_or(0, |entry| entry.epoch);
-        let demand = Demand {
-            crc: true,
-            continuous: options.continuous,
-            epoch: options.continuous.then_some(epoch),
-        };
         let interval = config.index_interval_bytes;
         let mut files = Vec::new();
         for (base, len) in &mut listing.logs {
@@ -90,7 +85,7 @@ impl Log {
                     (file, *len),
                     trust,
                     interval,
-                    demand,
+                    options.provenance.demand(*base, epoch),
                 ))
             })
             .collect();
@@ -107,7 +102,8 @@ impl Log {
                 epochs_saved,
                 snapshot_offset: listing.newest_snapshot,
                 halt: None,
-                continuous: options.continuous,
+                provenance: options.provenance,
+                stored: Stored::default(),
             },
             None => {
                 let recovered = Unmanifested { context, dir: &dir, options, interval, clean };
@@ -117,6 +113,7 @@ impl Log {
             }
         };
         report.clean = clean;
+        opened.take(&options);
         if opened.halt.is_none() {
             opened.start = opened.start.min(opened.end);
         }
@@ -148,8 +145,8 @@ impl Log {
         let mut opened = opened(Vec::new(), Vec::new(), start);
         opened.start = start;
         opened.recovery_point = options.recovery_point;
-        opened.continuous = options.continuous;
         opened.halt = Some(Halt::Damaged(damage));
+        opened.take(&options);
         Ok((Self::new(tp.clone(), dir, Arc::clone(context), config, opened), report))
     }
 
@@ -221,7 +218,6 @@ impl Unmanifested<'_> {
         };
         opened.snapshot_offset = listing.newest_snapshot.filter(|offset| *offset <= opened.end);
         opened.start = start;
-        opened.continuous = self.options.continuous;
         if start > opened.end && opened.halt.is_none() {
             // Kafka does the same: everything that is left lies below the log start.
             self.empty_at(start, &mut opened)?;
@@ -285,7 +281,7 @@ impl Unmanifested<'_> {
         // What lies before the first segment of a log of ours was deleted, if the log start says so
         // or if it was durable once; else the segments before it were lost before they were synced.
         let log_start = self.options.log_start.unwrap_or(0);
-        let lost = self.options.continuous && first > log_start.max(recovery_point);
+        let lost = self.options.provenance.is_ours() && first > log_start.max(recovery_point);
         let first = if lost { log_start } else { first };
         let begin = Log::segment_of(&segments, recovery_point).unwrap_or(0);
         let base = segments.get(begin).map_or(first, |segment| segment.base_offset);
@@ -296,7 +292,8 @@ impl Unmanifested<'_> {
             recovery_point,
             on_damage: self.options.on_damage,
             index_interval: self.interval,
-            continuous: self.options.continuous,
+            provenance: self.options.provenance,
+            log_start,
             segments,
             producers,
             epochs,
@@ -304,7 +301,7 @@ impl Unmanifested<'_> {
             damage: None,
             end: first,
         };
-        if self.options.continuous && !recovery.segments.is_empty() {
+        if self.options.provenance.is_ours() && !recovery.segments.is_empty() {
             // What we write ourselves has one epoch, from the beginning.
             recovery.epochs = vec![EpochEntry { epoch: 0, start_offset: first }];
         }
@@ -366,7 +363,6 @@ impl Unmanifested<'_> {
 
 fn opened(segments: Vec<Arc<Segment>>, epochs: Vec<EpochEntry>, end: i64) -> Opened {
     Opened {
-        continuous: false,
         segments,
         start: 0,
         end,
@@ -377,6 +373,19 @@ fn opened(segments: Vec<Arc<Segment>>, epochs: Vec<EpochEntry>, end: i64) -> Ope
         epochs_saved: true,
         snapshot_offset: None,
         halt: None,
+        provenance: Provenance::Elsewhere,
+        stored: Stored::default(),
+    }
+}
+
+impl Opened {
+    /// What is known from beside the partition.
+    fn take(&mut self, options: &OpenOptions<'_>) {
+        self.provenance = options.provenance;
+        self.stored = Stored {
+            start: options.log_start.unwrap_or(0),
+            recovery_point: options.recovery_point,
+        };
     }
 }
 
@@ -401,7 +410,7 @@ fn read_epochs(
         return Ok((manifest.epochs.clone(), saved));
     }
     match file {
-        Some(Ok(epochs)) if !options.continuous => Ok((epochs, true)),
+        Some(Ok(epochs)) if !options.provenance.is_ours() => Ok((epochs, true)),
         // In a log that is all ours every epoch is 0, whatever the file says.
         Some(Ok(_)) | None => Ok((Vec::new(), true)),
         Some(Err(_)) => {

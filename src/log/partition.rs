@@ -15,6 +15,7 @@ use super::checkpoint::EpochEntry;
 use super::config::TopicConfig;
 use super::context::LogContext;
 use super::producers::ProducerStates;
+use super::provenance::Provenance;
 use super::report::DamageReport;
 use super::segment::Segment;
 use super::sync::GroupSync;
@@ -86,8 +87,6 @@ pub(crate) struct Writer {
     pub(crate) active_since: i64,
     /// Drawn once per segment from `segment.jitter.ms`.
     pub(crate) jitter: i64,
-    /// When silent producers were last forgotten, on the monotonic clock.
-    pub(crate) producers_checked: Duration,
     /// Records appended since the last sync that `flush.messages` asked for.
     pub(crate) unflushed: i64,
     /// In a log that is followed: the last batch that was taken in.
@@ -114,6 +113,8 @@ pub(crate) struct Log {
     pub(crate) writer: Mutex<Writer>,
     segments: RwLock<Arc<Vec<Arc<Segment>>>>,
     start: AtomicI64,
+    /// Where the log began when it was opened, if others wrote it.
+    untouched_start: i64,
     /// Log end offset; with one copy also the high watermark.
     end: AtomicI64,
     /// Last stable offset: the first offset of the oldest open transaction, else the end.
@@ -124,8 +125,15 @@ pub(crate) struct Log {
     halt: RwLock<Option<Halt>>,
     /// A sync was asked for because of `flush.ms`.
     pub(crate) flush_timer: AtomicBool,
-    /// Offsets follow without gaps: we wrote all of it and nothing was ever compacted.
-    pub(crate) continuous: bool,
+    is_ours: bool,
+    /// Segments that begin below it may have gaps.
+    gaps_below: AtomicI64,
+    /// Held, for longer than any other lock of a log, by whoever cleans or removes segments that
+    /// are there, so that one does it at a time. Taken before the append lock.
+    pub(crate) upkeep: Mutex<()>,
+    /// What the checkpoints beside the partitions say, on the disk.
+    stored_start: AtomicI64,
+    stored_recovery_point: AtomicI64,
     /// Something happened since the open that the next clean close must write down.
     pub(crate) changed: AtomicBool,
 }
@@ -143,7 +151,15 @@ pub(crate) struct Opened {
     pub(crate) epochs_saved: bool,
     pub(crate) snapshot_offset: Option<i64>,
     pub(crate) halt: Option<Halt>,
-    pub(crate) continuous: bool,
+    pub(crate) provenance: Provenance,
+    pub(crate) stored: Stored,
+}
+
+/// What the checkpoints beside the partitions say of one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) start: i64,
+    pub(crate) recovery_point: i64,
 }
 
 impl Log {
@@ -167,20 +183,27 @@ impl Log {
                 first_timestamp: None,
                 active_since,
                 jitter: 0,
-                producers_checked: context.clock.monotonic(),
                 unflushed: 0,
                 followed: None,
                 snapshot_offset: opened.snapshot_offset,
             }),
             segments: RwLock::new(Arc::new(opened.segments)),
             start: AtomicI64::new(opened.start),
+            untouched_start: if opened.provenance.is_ours() { 0 } else { opened.start },
             end: AtomicI64::new(opened.end),
             stable: AtomicI64::new(opened.stable),
             sync: GroupSync::new(opened.recovery_point),
             readers: WaitQueue::new(),
             halt: RwLock::new(opened.halt),
             flush_timer: AtomicBool::new(false),
-            continuous: opened.continuous,
+            is_ours: opened.provenance.is_ours(),
+            gaps_below: AtomicI64::new(match opened.provenance {
+                Provenance::Here { gaps_below } => gaps_below,
+                Provenance::Elsewhere => 0,
+            }),
+            upkeep: Mutex::new(()),
+            stored_start: AtomicI64::new(opened.stored.start),
+            stored_recovery_point: AtomicI64::new(opened.stored.recovery_point),
             changed: AtomicBool::new(false),
             context,
         }
@@ -189,6 +212,11 @@ impl Log {
     /// The first offset that can be read.
     pub(crate) fn start_offset(&self) -> i64 {
         self.start.load(Ordering::Acquire)
+    }
+
+    /// What lies below it was there before we came, and is left alone.
+    pub(crate) fn untouched_start(&self) -> i64 {
+        self.untouched_start
     }
 
     /// The offset of the next record.
@@ -200,7 +228,10 @@ impl Log {
     pub(crate) fn readable_end(&self, isolation: IsolationLevel) -> i64 {
         match isolation {
             IsolationLevel::ReadUncommitted => self.end_offset(),
-            IsolationLevel::ReadCommitted => self.stable.load(Ordering::Acquire),
+            // A transaction that is open may lie below the log start by now.
+            IsolationLevel::ReadCommitted => {
+                self.stable.load(Ordering::Acquire).max(self.start_offset())
+            }
         }
     }
 
@@ -217,6 +248,33 @@ impl Log {
     /// Moves the log start up; readers below it are out of range from now on.
     pub(crate) fn set_start(&self, offset: i64) {
         self.start.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// Who wrote the log, and where it may have gaps.
+    pub(crate) fn provenance(&self) -> Provenance {
+        if !self.is_ours {
+            return Provenance::Elsewhere;
+        }
+        Provenance::Here { gaps_below: self.gaps_below.load(Ordering::Acquire) }
+    }
+
+    /// From now on segments that begin below `offset` may have gaps.
+    pub(crate) fn expect_gaps_below(&self, offset: i64) {
+        self.gaps_below.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// What the checkpoints beside the partitions say.
+    pub(crate) fn stored(&self) -> Stored {
+        Stored {
+            start: self.stored_start.load(Ordering::Acquire),
+            recovery_point: self.stored_recovery_point.load(Ordering::Acquire),
+        }
+    }
+
+    /// Takes note that the checkpoints were written with this.
+    pub(crate) fn set_stored(&self, stored: Stored) {
+        self.stored_start.fetch_max(stored.start, Ordering::AcqRel);
+        self.stored_recovery_point.store(stored.recovery_point, Ordering::Release);
     }
 
     pub(crate) fn config(&self) -> Arc<TopicConfig> {
@@ -354,6 +412,8 @@ impl Log {
     /// files are written so that the next open need not read the log. Answers whether the log may
     /// be trusted as it is on disk.
     pub(crate) fn close(&self) -> Result<bool> {
+        // Whoever cleans the log sees that the broker is closing, and ends.
+        let _upkeep = self.upkeep.lock();
         let stopped = {
             let _quiet = Quiet::new();
             // An append that has passed its check holds this lock until it is through.

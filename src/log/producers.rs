@@ -51,6 +51,14 @@ impl ProducerEntry {
     }
 }
 
+/// By which batch a producer is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastBatch {
+    /// The last offset of its last data batch; `None` when only a marker tells of it.
+    pub(crate) last_offset: Option<i64>,
+    pub(crate) epoch: i16,
+}
+
 /// What an append of a producer's batch amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -86,6 +94,20 @@ impl ProducerStates {
     /// The last stable offset right after this transaction ended.
     pub(crate) fn stable_after(&self, txn: &CompletedTxn) -> i64 {
         self.first_open_offset().unwrap_or(txn.marker_offset + 1)
+    }
+
+    /// The last batch of each producer.
+    pub(crate) fn last_batches(&self) -> BTreeMap<i64, LastBatch> {
+        let last = |entry: &ProducerEntry| LastBatch {
+            last_offset: entry.batches.back().map(|batch| batch.last_offset),
+            epoch: entry.epoch,
+        };
+        self.entries.iter().map(|(id, entry)| (*id, last(entry))).collect()
+    }
+
+    /// Whether no producer is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The highest id of a producer.

@@ -18,6 +18,7 @@ use super::index::IndexBuilder;
 use super::names::SegmentFile;
 use super::partition::Damage;
 use super::producers::ProducerStates;
+use super::provenance::Provenance;
 use super::replay::replay;
 use super::report::{OnDamage, PartitionReport, Truncation};
 use super::scan::{BadBatch, Demand, Expect, Scanner, Source, Stop};
@@ -40,8 +41,9 @@ pub(crate) struct Recovery<'a> {
     pub(crate) recovery_point: i64,
     pub(crate) on_damage: OnDamage,
     pub(crate) index_interval: u64,
-    /// Offsets follow without gaps.
-    pub(crate) continuous: bool,
+    pub(crate) provenance: Provenance,
+    /// Nobody reads below it: what is left there may have holes, and is not looked at.
+    pub(crate) log_start: i64,
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) producers: ProducerStates,
     pub(crate) epochs: Vec<EpochEntry>,
@@ -52,11 +54,13 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Scans from the segment that holds the recovery point to the end.
+    /// Scans from the segment that holds the recovery point, or the log start behind it, to the end.
     pub(crate) fn run(&mut self) -> Result<()> {
         let first = self
             .segments
-            .partition_point(|segment| segment.base_offset <= self.recovery_point)
+            .partition_point(|segment| {
+                segment.base_offset <= self.recovery_point.max(self.log_start)
+            })
             .saturating_sub(1);
         if let Some(segment) = self.segments.get(first).filter(|_| first > 0) {
             self.end = segment.base_offset;
@@ -88,7 +92,7 @@ impl Recovery<'_> {
             aborted: Vec::new(),
         };
         let is_first_scanned = self.end == segment.base_offset;
-        let gap = self.continuous && !is_first_scanned;
+        let gap = self.provenance.is_continuous(segment.base_offset) && !is_first_scanned;
         if gap || segment.base_offset < self.end {
             let reason = format!("the segment begins at {}, not there", segment.base_offset);
             let bad = BadBatch { position: 0, next_offset: Some(self.end), reason };

@@ -44,10 +44,7 @@ impl Log {
                 last.activate()?;
                 // Loaded, so that the aborts to come are added to those that are there.
                 last.aborted(|| Ok(self.replay_segment(&segments, before.len())?.aborted))?;
-                let mut scanner = last.scan(last.start(), false)?;
-                if let Ok(Some(first)) = scanner.next() {
-                    writer.first_timestamp = first.batch.header().max_timestamp();
-                }
+                writer.first_timestamp = last.first_timestamp()?;
             }
             writer.jitter = self.draw_jitter(config);
             writer.active = true;
@@ -72,6 +69,12 @@ impl Log {
         let size = active.size() + next.before.bytes as u64;
         let full = size > config.segment_bytes.saturating_sub(next.size as u64);
         let far = next.last_offset - active.base_offset > i64::from(i32::MAX);
+        // What is not sealed is not cleaned (KIP-354).
+        let age_max = if config.cleanup_policy.is_compacted() {
+            config.segment_ms.min(config.max_compaction_lag_ms)
+        } else {
+            config.segment_ms
+        };
         let old = size > 0 && {
             // Time rolling follows the data's own clock where it has one (KIP-33).
             let is_empty = active.size() == 0;
@@ -80,7 +83,7 @@ impl Log {
                 (Some(newest), Some(first)) => newest.saturating_sub(first),
                 _ => self.context.clock.wall_millis().saturating_sub(writer.active_since),
             };
-            waited > config.segment_ms.saturating_sub(writer.jitter)
+            waited > age_max.saturating_sub(writer.jitter)
         };
         // Each batch before may add an entry to each index.
         let entries = next.before.batches * TIME_ENTRY_LEN;
@@ -103,10 +106,10 @@ impl Log {
             self.context.storage.sync_dir(None)?;
         }
         let epoch = Self::current_epoch(writer);
+        // Nothing that is appended from now on has been compacted.
         let demand = Demand {
-            crc: true,
-            continuous: self.continuous,
-            epoch: self.continuous.then_some(epoch),
+            continuous: self.provenance().is_ours(),
+            ..self.provenance().demand(base, epoch)
         };
         let new = Arc::new(Segment::create(
             &self.context,
@@ -127,7 +130,7 @@ impl Log {
             self.write_snapshot(writer);
             // The old segment's bytes are synced by whoever comes first; nobody waits for it.
             self.sync_later();
-            self.context.attention.rolled();
+            self.context.attention.rolled(config.cleanup_policy.is_compacted());
         }
         writer.first_timestamp = None;
         writer.active_since = self.context.clock.wall_millis();

@@ -20,6 +20,8 @@ use crate::metrics::count;
 use crate::record::BatchHeader;
 use crate::storage::{File, FileName, FilePath, Open};
 
+mod derived;
+
 /// Index files are read whole; Kafka preallocates 10 MiB, its largest possible one is 2 GiB.
 const INDEX_BYTES_MAX: usize = i32::MAX as usize;
 
@@ -62,6 +64,8 @@ enum Index {
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base_offset: i64,
+    /// How often compaction has put another file in its place since the log was opened.
+    pub(crate) revision: u32,
     context: Arc<LogContext>,
     dir: FileName,
     file: File,
@@ -113,6 +117,7 @@ impl Segment {
         let index = Index::Growing(IndexBuilder::new(base_offset, index_interval));
         Ok(Self {
             base_offset,
+            revision: 0,
             context: Arc::clone(context),
             dir: dir.clone(),
             file,
@@ -139,6 +144,7 @@ impl Segment {
     ) -> Self {
         Self {
             base_offset,
+            revision: 0,
             context: Arc::clone(context),
             dir: dir.clone(),
             file,
@@ -151,6 +157,46 @@ impl Segment {
             index_interval,
             demand,
         }
+    }
+
+    /// A segment that compaction wrote, with the files that go with it.
+    pub(crate) fn cleaned(
+        context: &Arc<LogContext>,
+        dir: &FileName,
+        (file, size): (File, u64),
+        contents: Rebuilt,
+        (base_offset, revision): (i64, u32),
+        demand: Demand,
+    ) -> Self {
+        let interval = contents.index.interval();
+        let from = (file, size);
+        let mut new =
+            Self::existing(context, dir, base_offset, from, Trust::Never, interval, demand);
+        new.revision = revision;
+        new.install(contents, false);
+        if let Index::Loaded { unsaved, .. } = &mut *new.index.lock() {
+            *unsaved = false;
+        }
+        new
+    }
+
+    /// Has everything in memory that is read by the segment's name: another file takes it.
+    /// Answers the bytes of its offset and time index.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        rebuild: impl FnOnce() -> Result<Vec<AbortedTxn>>,
+    ) -> Result<(usize, usize)> {
+        self.aborted(rebuild)?;
+        self.with_index(false, |offset, time| (offset.len(), time.len()))
+    }
+
+    /// The largest timestamp of the first batch, if there is one that has any.
+    pub(crate) fn first_timestamp(self: &Arc<Self>) -> Result<Option<i64>> {
+        let mut scanner = self.scan(self.start(), false)?;
+        Ok(match scanner.next() {
+            Ok(Some(first)) => first.batch.header().max_timestamp(),
+            _ => None,
+        })
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -408,68 +454,6 @@ impl Segment {
     fn write_derived(&self, kind: SegmentFile, bytes: &[u8]) {
         let path = FilePath::within(&self.dir, kind.name(self.base_offset));
         self.context.write_derived(&path, bytes);
-    }
-
-    /// The checksums of the derived files, for the manifest; of what they hold, not of what is on
-    /// disk, so that a file damaged since is found out.
-    pub(crate) fn proof(&self) -> Option<IndexProof> {
-        let (offset, time) = match &*self.index.lock() {
-            Index::OnDisk(Trust::Proven(proof)) => return Some(*proof),
-            Index::OnDisk(_) => return None,
-            Index::Growing(builder) => {
-                (crc32fast::hash(builder.offset_bytes()), crc32fast::hash(builder.time_bytes()))
-            }
-            Index::Loaded { offset, time, .. } => (crc32fast::hash(offset), crc32fast::hash(time)),
-        };
-        let txn = match &*self.aborted.lock() {
-            Some(aborted) if aborted.is_empty() => None,
-            Some(aborted) => Some(crc32fast::hash(&transactions::encode(aborted))),
-            None => return None,
-        };
-        Some(IndexProof { offset, time, txn })
-    }
-
-    /// The abort markers in this segment. `rebuild` reads them from the log when the file cannot
-    /// be believed.
-    pub(crate) fn aborted(
-        &self,
-        rebuild: impl FnOnce() -> Result<Vec<AbortedTxn>>,
-    ) -> Result<Vec<AbortedTxn>> {
-        if let Some(known) = &*self.aborted.lock() {
-            return Ok(known.clone());
-        }
-        let trust = self.trust;
-        let path = FilePath::within(&self.dir, SegmentFile::TxnIndex.name(self.base_offset));
-        let file = self.context.storage.read_all(&path, INDEX_BYTES_MAX)?;
-        let believed = match (trust, &file) {
-            (Trust::Proven(proof), None) => proof.txn.is_none(),
-            (Trust::Proven(proof), Some(bytes)) => proof.txn == Some(crc32fast::hash(bytes)),
-            (Trust::Plausible, Some(_)) => true,
-            (Trust::Plausible, None) => {
-                let index = SegmentFile::OffsetIndex.name(self.base_offset);
-                let path = FilePath::within(&self.dir, index);
-                self.context.storage.open_if_exists(&path, Open::Read)?.is_some()
-            }
-            (Trust::Never, _) => false,
-        };
-        let from_file = match &file {
-            _ if !believed => None,
-            None => Some(Vec::new()),
-            Some(bytes) => transactions::decode(bytes, self.base_offset),
-        };
-        let entries = match from_file {
-            Some(entries) => entries,
-            None => rebuild()?,
-        };
-        *self.aborted.lock() = Some(entries.clone());
-        Ok(entries)
-    }
-
-    /// Takes note of an abort marker in the active segment.
-    pub(crate) fn add_aborted(&self, entry: AbortedTxn) {
-        if let Some(aborted) = &mut *self.aborted.lock() {
-            aborted.push(entry);
-        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Cursor {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     segment: i64,
+    /// Compaction puts other bytes in the segment's place.
+    revision: u32,
     position: u64,
 }
 
@@ -90,6 +92,7 @@ impl Walk<'_> {
                         offset: header.next_offset(),
                         place: Some(Place {
                             segment: segment.base_offset,
+                            revision: segment.revision,
                             position: scanner.position(),
                         }),
                     };
@@ -122,7 +125,9 @@ impl Walk<'_> {
         let index = Log::segment_of(&self.segments, self.cursor.offset).unwrap_or(0);
         let Some(segment) = self.segments.get(index) else { return Ok(false) };
         let start = match self.cursor.place {
-            Some(place) if place.segment == segment.base_offset => {
+            Some(place)
+                if place.segment == segment.base_offset && place.revision == segment.revision =>
+            {
                 ScanStart { position: place.position, expect: Expect::Next(self.cursor.offset) }
             }
             _ => segment.find_offset(self.cursor.offset, self.fresh_index)?,
@@ -147,7 +152,7 @@ impl Walk<'_> {
         }
         self.cursor = Cursor {
             offset: self.cursor.offset.max(next.base_offset),
-            place: Some(Place { segment: next.base_offset, position: 0 }),
+            place: Some(Place { segment: next.base_offset, revision: next.revision, position: 0 }),
         };
         self.scanner = Some((ended + 1, next.scan(next.start(), self.crc)?));
         Ok(true)

@@ -152,8 +152,9 @@ pub(crate) trait RawFile: Debug + Send + Sync {
     /// nobody will write to the file or cut it from now on.
     fn map(&self) -> io::Result<Option<Bytes>>;
     /// When the file was last written, in milliseconds since 1970.
-    #[allow(dead_code, reason = "retention by time asks for it where records have no timestamps")]
     fn modified_millis(&self) -> io::Result<i64>;
+    /// Sets when the file was last written. Not made durable by any sync.
+    fn set_modified_millis(&self, millis: i64) -> io::Result<()>;
 }
 
 #[cfg(test)]

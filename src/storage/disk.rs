@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -196,5 +197,11 @@ impl RawFile for DiskFile {
     fn modified_millis(&self) -> io::Result<i64> {
         let meta = self.handle.file()?.metadata()?;
         Ok(meta.mtime().saturating_mul(1000).saturating_add(meta.mtime_nsec() / 1_000_000))
+    }
+
+    fn set_modified_millis(&self, millis: i64) -> io::Result<()> {
+        let since = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        let time = SystemTime::UNIX_EPOCH.checked_add(since).ok_or(io::ErrorKind::InvalidInput)?;
+        self.handle.change(|file| file.set_modified(time))
     }
 }

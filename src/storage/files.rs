@@ -120,6 +120,23 @@ impl Storage {
         })
     }
 
+    /// The same for a file that may be missing; says whether it was there.
+    pub(crate) fn rename_if_exists(
+        &self,
+        dir: &FileName,
+        from: &FileName,
+        to: &FileName,
+    ) -> Result<bool> {
+        match self.backend().rename(Some(dir), from, to) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => {
+                let path = FilePath::within(dir, from.clone());
+                Err(Error::io(error, "rename", &self.path_of(&path)))
+            }
+        }
+    }
+
     /// Removes a file; says whether there was one.
     pub(crate) fn remove_if_exists(&self, path: &FilePath) -> Result<bool> {
         match self.backend().remove(path) {
@@ -129,12 +146,12 @@ impl Storage {
         }
     }
 
-    /// Makes creations, renames and removals in a directory durable.
     /// Whether syncs cost nothing.
     pub(crate) fn is_volatile(&self) -> bool {
         self.backend().is_volatile()
     }
 
+    /// Makes creations, renames and removals in a directory durable.
     pub(crate) fn sync_dir(&self, dir: Option<&FileName>) -> Result<()> {
         self.backend().sync_dir(dir).map_err(|e| Error::io(e, "sync", &self.dir_path(dir)))
     }
@@ -183,6 +200,21 @@ impl File {
     /// The path the file was opened by. It may have been renamed since.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same file after a rename, for its messages.
+    pub(crate) fn renamed(&self, path: PathBuf) -> Self {
+        Self { raw: Arc::clone(&self.raw), path: path.into() }
+    }
+
+    /// When the file was last written, in milliseconds since 1970.
+    pub(crate) fn modified_millis(&self) -> Result<i64> {
+        self.raw.modified_millis().map_err(|e| self.error(e, "read the time of"))
+    }
+
+    /// Sets when the file was last written, in milliseconds since 1970.
+    pub(crate) fn set_modified_millis(&self, millis: i64) -> Result<()> {
+        self.raw.set_modified_millis(millis).map_err(|e| self.error(e, "set the time of"))
     }
 
     /// Writes all of `bytes` at `offset`. After an error any part of them may be written.

@@ -204,4 +204,10 @@ impl RawFile for MemoryHandle {
     fn modified_millis(&self) -> io::Result<i64> {
         Ok(self.file.0.read().modified)
     }
+
+    fn set_modified_millis(&self, millis: i64) -> io::Result<()> {
+        self.clock.as_ref().ok_or_else(read_only)?;
+        self.file.0.write().modified = millis;
+        Ok(())
+    }
 }

@@ -168,4 +168,8 @@ impl RawFile for ObservedFile {
     fn modified_millis(&self) -> io::Result<i64> {
         self.see("modified")?.modified_millis()
     }
+
+    fn set_modified_millis(&self, millis: i64) -> io::Result<()> {
+        self.see("set_modified")?.set_modified_millis(millis)
+    }
 }

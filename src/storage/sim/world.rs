@@ -309,4 +309,14 @@ impl RawFile for SimFile {
     fn modified_millis(&self) -> io::Result<i64> {
         self.look(|file| file.modified)
     }
+
+    fn set_modified_millis(&self, millis: i64) -> io::Result<()> {
+        self.change(|state| {
+            // Of the live file only: no sync makes it durable.
+            if let Some(file) = state.files.get_mut(&self.file) {
+                file.modified = millis;
+            }
+            Ok(())
+        })
+    }
 }

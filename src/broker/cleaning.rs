@@ -1,0 +1,127 @@
+//! Cleaning the compacted logs, the one with the most dirt first.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::shared::Shared;
+use super::timetable::Task;
+use crate::error::{Error, Result};
+use crate::log::cleaner::{CleanRequest, Cleanable, Cleaned, Unclean};
+use crate::log::{Log, Provenance};
+use crate::types::TopicPartition;
+
+impl Shared {
+    /// Cleans the logs that are due, the one with the most dirt first.
+    pub(super) fn check_cleaning(&self, now: Duration) {
+        let mut tried: BTreeSet<TopicPartition> = BTreeSet::new();
+        let mut failed = false;
+        let next = loop {
+            let wall = self.context.clock.wall_millis();
+            let mut next = None;
+            let mut dirtiest: Option<(Arc<Log>, Cleanable)> = None;
+            for log in self.logs().into_iter().filter(|log| self.may_clean(log)) {
+                let first_dirty = self.upkeep.first_dirty.lock().get(&log.tp).copied();
+                let Ok(found) = log.cleanable(first_dirty, wall) else {
+                    failed = true;
+                    continue;
+                };
+                next = [next, found.next].into_iter().flatten().min();
+                let is_dirtier = |(_, other): &(_, Cleanable)| found.ratio > other.ratio;
+                if found.is_due
+                    && !tried.contains(&log.tp)
+                    && dirtiest.as_ref().is_none_or(is_dirtier)
+                {
+                    dirtiest = Some((log, found));
+                }
+            }
+            let Some((log, what)) = dirtiest else { break next };
+            match self.clean(&log, what, wall) {
+                Ok(cleaned) if cleaned.end > what.first_dirty => {}
+                Err(Unclean::Damaged(error)) => {
+                    self.upkeep.uncleanable.lock().insert(log.tp.clone(), error);
+                }
+                Ok(_) | Err(_) => {
+                    failed = true;
+                    tried.insert(log.tp.clone());
+                }
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return;
+            }
+        };
+        if failed {
+            self.plan_cleaning();
+        }
+        if let Some(next) = next {
+            let at = self.upkeep.cleaning.at_or_after(now.saturating_add(self.wait_for(next)));
+            self.plan(Task::Cleaning, at);
+        }
+    }
+
+    fn may_clean(&self, log: &Log) -> bool {
+        log.config().cleanup_policy.is_compacted()
+            && log.halt().is_none()
+            && !self.upkeep.uncleanable.lock().contains_key(&log.tp)
+    }
+
+    /// Cleans one log.
+    fn clean(
+        &self,
+        log: &Arc<Log>,
+        what: Cleanable,
+        now_millis: i64,
+    ) -> std::result::Result<Cleaned, Unclean> {
+        let request = CleanRequest {
+            what,
+            now_millis,
+            map_bytes: self.config.cleaner_map_bytes,
+            must_stop: &|| self.closed.load(Ordering::Acquire),
+            expect_gaps: &|offset| self.expect_gaps(log, offset),
+        };
+        let outcome = log.clean(&request);
+        // Nothing is locked any more.
+        log.fail_waiting();
+        let cleaned = outcome?;
+        self.upkeep.first_dirty.lock().insert(log.tp.clone(), cleaned.end);
+        // Without it the next process cleans the same once more.
+        let _ = self.write_cleaner_offsets();
+        Ok(cleaned)
+    }
+
+    /// Makes it known, durably, that segments of a log that begin below an offset may have gaps.
+    fn expect_gaps(&self, log: &Arc<Log>, offset: i64) -> Result<()> {
+        match log.provenance() {
+            Provenance::Here { gaps_below } if gaps_below < offset => {}
+            _ => return Ok(()),
+        }
+        self.write_gaps(Some((&log.tp, offset)))?;
+        log.expect_gaps_below(offset);
+        Ok(())
+    }
+
+    /// Nothing that was noted of a topic may meet a new one of its name. Durable on return.
+    pub(super) fn forget_upkeep(&self, topic: &str, logs: &[Arc<Log>]) -> Result<()> {
+        let of_topic = |tp: &TopicPartition| tp.topic() == topic;
+        self.upkeep.uncleanable.lock().retain(|tp, _| !of_topic(tp));
+        let had = {
+            let mut first_dirty = self.upkeep.first_dirty.lock();
+            let before = first_dirty.len();
+            first_dirty.retain(|tp, _| !of_topic(tp));
+            before != first_dirty.len()
+        };
+        if had {
+            self.write_cleaner_offsets()?;
+        }
+        let has_gaps =
+            |log: &Arc<Log>| matches!(log.provenance(), Provenance::Here { gaps_below: 1.. });
+        // The topic's logs are gone from the broker's by now.
+        if logs.iter().any(has_gaps) { self.write_gaps(None) } else { Ok(()) }
+    }
+
+    /// What keeps a partition from being cleaned.
+    pub(crate) fn uncleanable(&self, tp: &TopicPartition) -> Option<Error> {
+        self.upkeep.uncleanable.lock().get(tp).cloned()
+    }
+}

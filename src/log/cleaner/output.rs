@@ -1,0 +1,121 @@
+//! A segment that compaction writes.
+
+use super::super::index::IndexBuilder;
+use super::super::names::SegmentFile;
+use super::super::segment::Rebuilt;
+use super::super::transactions::{self, AbortedTxn};
+use crate::error::Result;
+use crate::log::Log;
+use crate::record::BatchHeader;
+use crate::storage::{File, FileName, FilePath, Open, Storage};
+
+/// The end of the names of files that are being written.
+pub(super) const CLEANED_SUFFIX: &str = ".cleaned";
+
+/// How much is written at a time.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// The files of a segment that compaction may write.
+pub(super) const KINDS: [SegmentFile; 4] =
+    [SegmentFile::TxnIndex, SegmentFile::TimeIndex, SegmentFile::OffsetIndex, SegmentFile::Log];
+
+/// A segment in the making.
+pub(super) struct Output<'a> {
+    log: &'a Log,
+    base_offset: i64,
+    file: File,
+    /// What is not written yet.
+    buffer: Vec<u8>,
+    written: u64,
+    contents: Rebuilt,
+}
+
+/// A segment that is whole and durable, under names that end in `.cleaned`.
+pub(super) struct Finished {
+    pub(super) file: File,
+    pub(super) size: u64,
+    pub(super) contents: Rebuilt,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn create(log: &'a Log, base_offset: i64) -> Result<Self> {
+        let storage = &log.context.storage;
+        remove(storage, &log.dir, base_offset, CLEANED_SUFFIX)?;
+        let name = suffixed(SegmentFile::Log, base_offset, CLEANED_SUFFIX);
+        let file = storage.open(&FilePath::within(&log.dir, name), Open::CreateNew)?;
+        let index = IndexBuilder::new(base_offset, log.config().index_interval_bytes);
+        Ok(Self {
+            log,
+            base_offset,
+            file,
+            buffer: Vec::new(),
+            written: 0,
+            contents: Rebuilt { index, aborted: Vec::new() },
+        })
+    }
+
+    /// Adds a batch behind those before it.
+    pub(super) fn push(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<()> {
+        self.contents.index.add(header, self.written + self.buffer.len() as u64);
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
+    }
+
+    /// Adds an aborted transaction of which something is left.
+    pub(super) fn push_aborted(&mut self, txn: AbortedTxn) {
+        self.contents.aborted.push(txn);
+    }
+
+    fn write(&mut self) -> Result<()> {
+        self.file.write_all_at(self.written, &self.buffer)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Makes the segment durable. It is as old as the last of those it is made of.
+    pub(super) fn finish(mut self, modified_millis: i64) -> Result<Finished> {
+        self.write()?;
+        self.contents.index.finish();
+        let index = &self.contents.index;
+        let txns = transactions::encode(&self.contents.aborted);
+        for (kind, bytes) in [
+            (SegmentFile::OffsetIndex, index.offset_bytes()),
+            (SegmentFile::TimeIndex, index.time_bytes()),
+            (SegmentFile::TxnIndex, &txns[..]),
+        ] {
+            if kind != SegmentFile::TxnIndex || !bytes.is_empty() {
+                let name = suffixed(kind, self.base_offset, CLEANED_SUFFIX);
+                let path = FilePath::within(&self.log.dir, name);
+                let file = self.log.context.storage.open(&path, Open::CreateNew)?;
+                file.write_all_at(0, bytes)?;
+                file.sync()?;
+            }
+        }
+        self.file.sync()?;
+        // Only retention of records without timestamps looks at it.
+        let _ = self.file.set_modified_millis(modified_millis);
+        Ok(Finished { file: self.file, size: self.written, contents: self.contents })
+    }
+}
+
+/// The name of a segment's file with a suffix.
+pub(super) fn suffixed(kind: SegmentFile, base_offset: i64, suffix: &str) -> FileName {
+    let name = kind.name(base_offset);
+    // Short enough and without separators.
+    FileName::new(&format!("{}{suffix}", name.as_str())).unwrap_or(name)
+}
+
+/// Removes a segment's files of a suffix, if there are any.
+pub(super) fn remove(
+    storage: &Storage,
+    dir: &FileName,
+    base_offset: i64,
+    suffix: &str,
+) -> Result<()> {
+    for kind in KINDS {
+        let name = suffixed(kind, base_offset, suffix);
+        storage.remove_if_exists(&FilePath::within(dir, name))?;
+    }
+    Ok(())
+}
