@@ -27,6 +27,8 @@ mod shared;
 
 mod topics;
 
+mod topic_configs;
+
 mod open;
 
 mod offsets;

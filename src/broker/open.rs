@@ -108,7 +108,7 @@ impl Shared {
         Ok(assemble(config, context, report, catalog, topics, None, true))
     }
 
-    /// Looks for new topics and partitions of a directory that another process writes.
+    /// Looks for new topics, partitions and settings in a directory that another process writes.
     pub(crate) fn refresh_topics(&self) -> Result<()> {
         // Held all along, so that two readers do not take in the same partitions.
         let mut stored = self.catalog.lock();
@@ -465,15 +465,12 @@ fn read_topics(
         let same = |topic: &&Arc<TopicState>| !has_catalog || topic.id == entry.id;
         let old = known.get(name).filter(same).cloned();
         let config = Arc::new(TopicConfig::stored(entry.config.clone())?);
-        let topic = match old {
-            Some(topic) => topic,
-            None => Arc::new(TopicState::new(
-                Arc::clone(name),
-                entry.id,
-                Arc::clone(&config),
-                Vec::new(),
-            )),
-        };
+        let new = || TopicState::new(Arc::clone(name), entry.id, Arc::clone(&config), Vec::new());
+        let topic = old.unwrap_or_else(|| Arc::new(new()));
+        if has_catalog {
+            // What stands in no catalog is made up, not altered.
+            topic.set_config(&config);
+        }
         let more: Result<Vec<Arc<Log>>> = (topic.partition_count()..entry.partitions)
             .map(|number| {
                 let tp = TopicPartition::new(Arc::clone(name), number);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Storage;
-use super::backend::{Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+use super::backend::{Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile, Space};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a file is called while it is written, before it takes the place of the one it replaces.
@@ -129,12 +129,18 @@ impl Storage {
         }
     }
 
-    /// Makes creations, renames and removals in a directory durable.
+    /// How much room there is; `None` where the files live in no file system.
+    pub(crate) fn space(&self) -> Result<Option<Space>> {
+        let outcome = self.backend().space();
+        outcome.map_err(|e| Error::io(e, "measure the room for", &self.dir_path(None)))
+    }
+
     /// Whether syncs cost nothing.
     pub(crate) fn is_volatile(&self) -> bool {
         self.backend().is_volatile()
     }
 
+    /// Makes creations, renames and removals in a directory durable.
     pub(crate) fn sync_dir(&self, dir: Option<&FileName>) -> Result<()> {
         self.backend().sync_dir(dir).map_err(|e| Error::io(e, "sync", &self.dir_path(dir)))
     }

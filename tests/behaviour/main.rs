@@ -44,5 +44,6 @@ mod regressions;
 mod retries;
 mod scale;
 mod sharing;
+mod topic_configs;
 mod topics;
 mod user_code;
