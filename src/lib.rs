@@ -46,6 +46,11 @@
 //! # Ok::<(), logreel::Error>(())
 //! ```
 //!
+//! [`Topic::alter_config`] changes a configuration while the topic is in use, key by key, and is
+//! in force for the next append, roll and clean. [`Broker::create_partitions`] adds partitions,
+//! [`Broker::delete_topic`] deletes a topic, [`Broker::list_offsets`] looks up offsets in many
+//! partitions, [`Broker::describe_log_dir`] tells how much room they take.
+//!
 //! # Producing
 //!
 //! [`Producer::send`] encodes a record into the open batch of its partition and returns a
@@ -225,7 +230,8 @@ pub use consumer::{
     CommitHandle, Committer, Consumer, OffsetReset, Record, RecordRef, Records, WakeupHandle,
 };
 pub use error::{Error, ErrorCode, ErrorKind, Result};
-pub use log::config::{CleanupPolicy, TopicConfig};
+pub use log::config::{CleanupPolicy, ConfigEntry, TopicConfig};
+pub use log::config_change::ConfigChange;
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};
 pub use producer::{
     Acks, BatchDelivery, Delivery, Producer, ProducerRecord, RecordMetadata, TrySendError,

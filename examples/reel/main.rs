@@ -9,6 +9,7 @@
 
 mod batches;
 mod columns;
+mod configs;
 mod console_consumer;
 mod console_producer;
 mod consumer_groups;
@@ -48,6 +49,8 @@ struct Cli {
 enum Command {
     /// Create, list, describe, alter and delete topics (kafka-topics)
     Topics(topics::Args),
+    /// Show and change the settings of topics (kafka-configs)
+    Configs(configs::Args),
     /// Send lines of the standard input (kafka-console-producer)
     ConsoleProducer(console_producer::Args),
     /// Print records, following the log (kafka-console-consumer)
@@ -67,6 +70,7 @@ enum Command {
 fn run(command: Command) -> Outcome {
     match command {
         Command::Topics(args) => topics::run(args),
+        Command::Configs(args) => configs::run(&args),
         Command::ConsoleProducer(args) => console_producer::run(args),
         Command::ConsoleConsumer(args) => console_consumer::run(args),
         Command::ConsumerGroups(args) => consumer_groups::run(&args),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::ArgGroup;
-use logreel::{ErrorCode, NewTopic, Topic};
+use logreel::{Error, ErrorCode, NewTopic, Topic};
 
 use crate::failure::{Failure, Outcome};
 use crate::place::{Place, pair, topic};
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Do nothing if the topic is there
     #[arg(long, requires = "create")]
     if_not_exists: bool,
+    /// Do nothing if the topic is not there
+    #[arg(long, conflicts_with_all = ["create", "list"], requires = "topic")]
+    if_exists: bool,
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
@@ -56,14 +59,26 @@ pub(crate) fn run(args: Args) -> Outcome {
     let done = if args.create {
         create(&broker, name, &args)
     } else if args.alter {
-        broker.create_partitions(name, args.partitions.unwrap_or_default()).map_err(Failure::from)
+        forgive(&args, broker.create_partitions(name, args.partitions.unwrap_or_default()))
     } else {
-        broker.delete_topic(name).map_err(Failure::from)
+        forgive(&args, broker.delete_topic(name))
     };
     // What was done stays done, and the first error is the one that explains.
     let closed = broker.close();
     done?;
     Ok(closed?)
+}
+
+/// With `--if-exists` a topic that is not there is no failure.
+fn forgive(args: &Args, done: Result<(), Error>) -> Outcome {
+    match done {
+        Err(error)
+            if args.if_exists && error.code() == Some(ErrorCode::UnknownTopicOrPartition) =>
+        {
+            Ok(())
+        }
+        done => Ok(done?),
+    }
 }
 
 fn create(broker: &logreel::Broker, name: &str, args: &Args) -> Outcome {
@@ -97,7 +112,12 @@ fn list(args: &Args) -> Outcome {
 fn describe(args: &Args) -> Outcome {
     let broker = args.place.look()?;
     let topics = match &args.topic {
-        Some(name) => vec![topic(&broker, name)?],
+        Some(name) if !args.if_exists => vec![topic(&broker, name)?],
+        Some(name) => {
+            let mut topics = broker.topics()?;
+            topics.retain(|topic| topic.name() == name);
+            topics
+        }
         None => broker.topics()?,
     };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

@@ -1,5 +1,23 @@
-//! Administration of consumer groups: who is in them, what they have committed, how far behind
-//! they are, and setting them back.
+//! Administration: of consumer groups, who is in them, what they have committed, how far behind
+//! they are, and setting them back; and of topics.
+//!
+//! # Topics
+//!
+//! Topics are administered through [`Broker`](crate::Broker) and [`Topic`](crate::Topic). What
+//! Kafka's `Admin` calls these is:
+//!
+//! | Kafka | here |
+//! |---|---|
+//! | `createTopics`, with `validateOnly` | [`create_topic`](crate::Broker::create_topic), [`validate_topic`](crate::Broker::validate_topic) |
+//! | `deleteTopics` | [`delete_topic`](crate::Broker::delete_topic) |
+//! | `createPartitions` | [`create_partitions`](crate::Broker::create_partitions) |
+//! | `listTopics`, `describeTopics` | [`topics`](crate::Broker::topics), [`topic`](crate::Broker::topic) |
+//! | `describeConfigs` | [`TopicConfig::entries`](crate::TopicConfig::entries) |
+//! | `incrementalAlterConfigs` | [`Topic::alter_config`](crate::Topic::alter_config) |
+//! | `listOffsets` | [`list_offsets`](crate::Broker::list_offsets) |
+//! | `describeLogDirs` | [`describe_log_dir`](crate::Broker::describe_log_dir) |
+//!
+//! # Groups
 //!
 //! [`Broker::group`](crate::Broker::group) gives the handle, [`ConsumerGroup`]. What changes a
 //! group's offsets needs the group to be without members, as in Kafka; its members take them up
@@ -44,6 +62,10 @@
 
 mod records;
 
+mod list_offsets;
+
+mod log_dir;
+
 mod csv;
 
 mod lag;
@@ -60,5 +82,6 @@ pub use crate::coordinator::GroupState;
 pub use describe::{GroupDescription, GroupMember};
 pub use group::ConsumerGroup;
 pub use lag::PartitionLag;
+pub use log_dir::{LogDirDescription, PartitionSize};
 pub use plan::{PlannedOffset, ResetPlan};
 pub use reset::{ResetScope, ResetTo};

@@ -7,6 +7,7 @@ use super::shared::{Handle, Shared};
 use super::topic::Topic;
 use super::topics::NewTopic;
 use crate::error::{Error, Result};
+use crate::log::config_change::ConfigChange;
 use crate::types::{Offsets, TopicPartition};
 
 /// A directory of topics, open in this process. Cheap to clone, shared between threads.
@@ -58,6 +59,48 @@ impl Broker {
         Ok(Topic::new(self.handle.clone(), state))
     }
 
+    /// Whether a topic could be made as it is: Kafka's `validate_only`. Makes nothing.
+    ///
+    /// ```
+    /// use logreel::{Broker, NewTopic};
+    /// let broker = Broker::in_memory();
+    /// broker.validate_topic(NewTopic::new("orders").partitions(3))?;
+    /// assert!(broker.validate_topic(NewTopic::new("orders").set("retention.ms", "x")).is_err());
+    /// assert!(broker.topics()?.is_empty());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`create_topic`](Self::create_topic), but for those of writing.
+    pub fn validate_topic(&self, topic: impl Into<NewTopic>) -> Result<()> {
+        self.handle.validate_topic(&topic.into())
+    }
+
+    /// Changes the configuration of a topic, the coordinators' own included:
+    /// [`Topic::alter_config`], by name.
+    ///
+    /// ```
+    /// use logreel::{Broker, ConfigChange};
+    /// let broker = Broker::in_memory();
+    /// let topic = broker.create_topic("orders")?;
+    /// broker.alter_topic_config("orders", [ConfigChange::set("retention.ms", "1000")])?;
+    /// assert_eq!(topic.config().get("retention.ms"), Some("1000"));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Topic::alter_config`].
+    pub fn alter_topic_config(
+        &self,
+        topic: &str,
+        changes: impl IntoIterator<Item = ConfigChange>,
+    ) -> Result<()> {
+        let changes: Vec<ConfigChange> = changes.into_iter().collect();
+        self.handle.alter_config(topic, None, &changes)
+    }
+
     /// A topic by name.
     ///
     /// # Errors
@@ -82,7 +125,8 @@ impl Broker {
         Ok(topics.values().map(|t| Topic::new(self.handle.clone(), t.clone())).collect())
     }
 
-    fn refresh(&self) -> Result<()> {
+    /// Brings a read-only broker up to what the directory holds now.
+    pub(crate) fn refresh(&self) -> Result<()> {
         if self.handle.read_only { self.handle.refresh_topics() } else { Ok(()) }
     }
 

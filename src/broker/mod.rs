@@ -41,6 +41,8 @@ mod topics;
 
 mod found;
 
+mod topic_configs;
+
 mod open;
 
 mod offsets;

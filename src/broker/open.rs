@@ -89,7 +89,7 @@ impl Shared {
         Ok(assemble(config, context, report, catalog, topics, None, PartitionOffsets::new()))
     }
 
-    /// Looks for new topics and partitions of a directory that another process writes.
+    /// Looks for new topics, partitions and settings in a directory that another process writes.
     pub(crate) fn refresh_topics(&self) -> Result<()> {
         // Held all along, so that two readers do not take in the same partitions.
         let mut stored = self.catalog.lock();
@@ -315,18 +315,19 @@ fn adopt(
         let wanted = config.offsets_partitions.unwrap_or(ADOPTED_OFFSETS_PARTITIONS_MIN);
         partitions = partitions.max(wanted);
     }
-    let overrides = if names::is_internal(name) {
-        [("cleanup.policy".to_owned(), "compact".to_owned())].into()
+    let overrides: &[(&str, &str)] = if names::is_internal(name) {
+        // No log is dirtier than 1, so none is cleaned.
+        &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "1")]
     } else {
-        let unlimited = |key: &str| (key.to_owned(), "-1".to_owned());
-        [unlimited("retention.ms"), unlimited("retention.bytes")].into()
+        &[("retention.ms", "-1"), ("retention.bytes", "-1")]
     };
+    let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     Ok(TopicEntry {
         id: id.unwrap_or_else(|| new_topic_id(&context.random)),
         partitions,
         origin: TopicOrigin::Adopted,
         deleting: false,
-        config: overrides,
+        config: overrides.iter().map(own).collect(),
     })
 }
 
@@ -399,15 +400,12 @@ fn read_topics(
         let same = |topic: &&Arc<TopicState>| !has_catalog || topic.id == entry.id;
         let old = known.get(name).filter(same).cloned();
         let config = Arc::new(TopicConfig::stored(entry.config.clone())?);
-        let topic = match old {
-            Some(topic) => topic,
-            None => Arc::new(TopicState::new(
-                Arc::clone(name),
-                entry.id,
-                Arc::clone(&config),
-                Vec::new(),
-            )),
-        };
+        let new = || TopicState::new(Arc::clone(name), entry.id, Arc::clone(&config), Vec::new());
+        let topic = old.unwrap_or_else(|| Arc::new(new()));
+        if has_catalog {
+            // What stands in no catalog is made up, not altered.
+            topic.set_config(&config);
+        }
         let more: Result<Vec<Arc<Log>>> = (topic.partition_count()..entry.partitions)
             .map(|number| {
                 let tp = TopicPartition::new(Arc::clone(name), number);

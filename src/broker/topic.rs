@@ -6,7 +6,8 @@ use super::partition::Partition;
 use super::shared::Handle;
 use super::topic_state::TopicState;
 use crate::error::Result;
-use crate::log::TopicConfig;
+use crate::log::config_change::ConfigChange;
+use crate::log::{TopicConfig, names};
 use crate::types::TopicId;
 
 /// A handle to a topic. Cheap to clone; it keeps the broker open.
@@ -54,6 +55,38 @@ impl Topic {
     #[must_use]
     pub fn config(&self) -> Arc<TopicConfig> {
         self.state.config()
+    }
+
+    /// Changes the configuration while the topic is in use: all of these changes or none. Durable
+    /// on return, and then in force: for the next append, the next roll of a segment, the next
+    /// clean, and for partitions that are added. Segments that are there keep the indexes they
+    /// have, and batches their codec and timestamps.
+    ///
+    /// ```
+    /// use logreel::{Broker, ConfigChange};
+    /// let topic = Broker::in_memory().create_topic("orders")?;
+    /// topic.alter_config([ConfigChange::set("max.message.bytes", "100")])?;
+    /// let log = topic.partition(0)?;
+    /// assert!(log.append([(None, Some("x".repeat(100).as_str()))]).is_err());
+    /// topic.alter_config([ConfigChange::delete("max.message.bytes")])?;
+    /// assert!(log.append([(None, Some("x".repeat(100).as_str()))]).is_ok());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_CONFIG` for a key that topics do not have, a value it may not have, or words added
+    /// to what is no list; `INVALID_REQUEST` for a key that is named twice;
+    /// `UNKNOWN_TOPIC_OR_PARTITION` when the topic was deleted; `ReadOnly`; `Closed`; I/O errors.
+    pub fn alter_config(&self, changes: impl IntoIterator<Item = ConfigChange>) -> Result<()> {
+        let changes: Vec<ConfigChange> = changes.into_iter().collect();
+        self.handle.alter_config(&self.state.name, Some(self.state.id), &changes)
+    }
+
+    /// Whether the topic belongs to the coordinators.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        names::is_internal(&self.state.name)
     }
 
     /// One partition.

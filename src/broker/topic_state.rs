@@ -32,6 +32,18 @@ impl TopicState {
         Arc::clone(&self.config.read())
     }
 
+    /// Puts another configuration in force in all partitions. The caller holds the catalog's lock,
+    /// so that no partition is added meanwhile.
+    pub(crate) fn set_config(&self, config: &Arc<TopicConfig>) {
+        if self.config() == *config {
+            return;
+        }
+        *self.config.write() = Arc::clone(config);
+        for log in self.logs().iter() {
+            log.set_config(Arc::clone(config));
+        }
+    }
+
     pub(crate) fn logs(&self) -> Arc<Vec<Arc<Log>>> {
         Arc::clone(&self.logs.read())
     }

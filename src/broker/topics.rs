@@ -96,6 +96,23 @@ fn check_partitions(count: i32) -> Result<()> {
     ))
 }
 
+fn check_name_is_free(catalog: &Catalog, name: &str) -> Result<()> {
+    let collides = |known: &&Arc<str>| names::collide(known, name);
+    let Some(known) = catalog.topics.keys().find(collides) else { return Ok(()) };
+    let deleting = catalog.topics.get(known).is_some_and(|entry| entry.deleting);
+    let taken = |message| Err(Error::kafka(ErrorCode::TopicAlreadyExists, message));
+    if deleting {
+        taken(format!("the deletion of topic {known} failed; the next open finishes it"))
+    } else if **known == *name {
+        taken(format!("topic {name} exists already"))
+    } else {
+        Err(Error::kafka(
+            ErrorCode::InvalidTopic,
+            format!("topic name {name:?} collides with {known}: '.' and '_' count as the same"),
+        ))
+    }
+}
+
 pub(super) fn new_topic_id(random: &Random) -> TopicId {
     loop {
         if let Some(id) = TopicId::from_u128(random.next_u128()) {
@@ -121,50 +138,28 @@ impl Leftover {
         let unfinished = entries.iter().all(|entry| entry.name.as_ref().is_some_and(ours));
         Ok(if unfinished { Self::Unfinished } else { Self::Stranger })
     }
+
+    /// What lies there, unless somebody may miss it.
+    fn check(storage: &Storage, dir: &FileName) -> Result<Self> {
+        let found = Self::of(storage, dir)?;
+        if found == Self::Stranger {
+            let path = storage.dir_path(Some(dir));
+            return Err(Error::new(
+                ErrorKind::InvalidDirectory,
+                format!("{} is in the way: move it elsewhere", path.display()),
+            ));
+        }
+        Ok(found)
+    }
 }
 
 impl Shared {
     pub(crate) fn create_topic(&self, topic: &NewTopic) -> Result<Arc<TopicState>> {
         self.check_writable("creating a topic")?;
-        names::check_topic_name(&topic.name)?;
-        if topic.replication_factor != 1 {
-            return Err(Error::kafka(
-                ErrorCode::InvalidReplicationFactor,
-                format!(
-                    "replication factor {}: one process has one copy",
-                    topic.replication_factor
-                ),
-            ));
-        }
-        let partitions = topic.partitions.unwrap_or(self.config.num_partitions);
-        check_partitions(partitions)?;
-        let config = Arc::new(TopicConfig::new(topic.config.clone())?);
-
+        let (partitions, config) = self.check_new_topic(topic)?;
         let mut catalog = self.catalog.lock();
         self.check_open()?;
-        let collides = |known: &&Arc<str>| names::collide(known, &topic.name);
-        if let Some(known) = catalog.topics.keys().find(collides) {
-            let deleting = catalog.topics.get(known).is_some_and(|entry| entry.deleting);
-            return Err(if deleting {
-                Error::kafka(
-                    ErrorCode::TopicAlreadyExists,
-                    format!("the deletion of topic {known} failed; the next open finishes it"),
-                )
-            } else if **known == *topic.name {
-                Error::kafka(
-                    ErrorCode::TopicAlreadyExists,
-                    format!("topic {} exists already", topic.name),
-                )
-            } else {
-                Error::kafka(
-                    ErrorCode::InvalidTopic,
-                    format!(
-                        "topic name {:?} collides with {known}: '.' and '_' count as the same",
-                        topic.name
-                    ),
-                )
-            });
-        }
+        check_name_is_free(&catalog, &topic.name)?;
         let name: Arc<str> = Arc::from(topic.name.as_str());
         let id = new_topic_id(&self.context.random);
         let entry = TopicEntry {
@@ -186,6 +181,38 @@ impl Shared {
         Ok(state)
     }
 
+    /// Whether the topic could be created now. Makes nothing.
+    pub(crate) fn validate_topic(&self, topic: &NewTopic) -> Result<()> {
+        self.check_writable("creating a topic")?;
+        let (partitions, _) = self.check_new_topic(topic)?;
+        let catalog = self.catalog.lock();
+        self.check_open()?;
+        check_name_is_free(&catalog, &topic.name)?;
+        let name: Arc<str> = Arc::from(topic.name.as_str());
+        for number in 0..partitions {
+            let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), number))?;
+            Leftover::check(&self.context.storage, &dir)?;
+        }
+        Ok(())
+    }
+
+    /// What can be said about a new topic without looking at those that are there.
+    fn check_new_topic(&self, topic: &NewTopic) -> Result<(i32, Arc<TopicConfig>)> {
+        names::check_topic_name(&topic.name)?;
+        if topic.replication_factor != 1 {
+            return Err(Error::kafka(
+                ErrorCode::InvalidReplicationFactor,
+                format!(
+                    "replication factor {}: one process has one copy",
+                    topic.replication_factor
+                ),
+            ));
+        }
+        let partitions = topic.partitions.unwrap_or(self.config.num_partitions);
+        check_partitions(partitions)?;
+        Ok((partitions, Arc::new(TopicConfig::new(topic.config.clone())?)))
+    }
+
     /// Makes partition directories, with the topic's id in each; durable on return.
     fn make_partitions(
         &self,
@@ -199,17 +226,9 @@ impl Shared {
         for number in numbers {
             let tp = TopicPartition::new(Arc::clone(name), number);
             let dir = names::partition_dir(&tp)?;
-            match Leftover::of(storage, &dir)? {
-                Leftover::None => {}
+            if Leftover::check(storage, &dir)? == Leftover::Unfinished {
                 // Of a creation that failed; the catalog knows of no such partition.
-                Leftover::Unfinished => storage.remove_tree(&dir)?,
-                Leftover::Stranger => {
-                    let path = storage.dir_path(Some(&dir));
-                    return Err(Error::new(
-                        ErrorKind::InvalidDirectory,
-                        format!("{} is in the way: move it elsewhere", path.display()),
-                    ));
-                }
+                storage.remove_tree(&dir)?;
             }
             storage.create_dir(&dir)?;
             let path = checkpoint::path(Some(&dir), PARTITION_METADATA);

@@ -258,7 +258,7 @@ impl Log {
         Ok(())
     }
 
-    fn start_flush_timer(&self, flush_ms: i64) {
+    pub(super) fn start_flush_timer(&self, flush_ms: i64) {
         if !self.flush_timer.swap(true, Ordering::AcqRel) {
             let wait = Duration::from_millis(u64::try_from(flush_ms).unwrap_or(0));
             let due = self.context.clock.monotonic().saturating_add(wait);

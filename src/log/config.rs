@@ -89,6 +89,21 @@ const KEYS: &[Key] = &[
     key("unclean.leader.election.enable", "false", Rule::Only),
 ];
 
+pub(super) const NO_SUCH_KEY: &str = "topics have no such key";
+
+/// Checks one key and its value.
+pub(super) fn check(name: &str, value: &str) -> Result<()> {
+    match KEYS.iter().find(|key| key.name == name) {
+        Some(key) => key.rule.check(name, value, key.default),
+        None => Err(Error::invalid_config(name, value, NO_SUCH_KEY)),
+    }
+}
+
+/// Whether a key has a list that words can be added to.
+pub(super) fn is_list(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name == name && matches!(key.rule, Rule::SomeOf(_)))
+}
+
 /// What happens to records that are no longer needed (`cleanup.policy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CleanupPolicy {
@@ -122,6 +137,31 @@ impl CleanupPolicy {
     pub fn is_compacted(self) -> bool {
         self != Self::Delete
     }
+}
+
+/// A key of a topic's configuration with its value, as `kafka-configs --describe` shows it.
+///
+/// ```
+/// use logreel::{Broker, NewTopic};
+/// let broker = Broker::in_memory();
+/// let topic = broker.create_topic(NewTopic::new("t").set("retention.ms", "1000"))?;
+/// let config = topic.config();
+/// let entry = config.entries().find(|entry| entry.name == "retention.ms");
+/// let entry = entry.expect("every topic has it");
+/// assert_eq!((entry.value, entry.default, entry.is_set), ("1000", "604800000", true));
+/// # Ok::<(), logreel::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigEntry<'a> {
+    /// The key, by Kafka's name.
+    pub name: &'static str,
+    /// The value in force.
+    pub value: &'a str,
+    /// The value where nothing was set.
+    pub default: &'static str,
+    /// Whether the value was set for the topic, perhaps to what is the default too.
+    pub is_set: bool,
 }
 
 /// The configuration of a topic: what was set, over Kafka 4's defaults.
@@ -169,12 +209,21 @@ impl TopicConfig {
     /// Checks every key and value. An unknown key is an error.
     pub(crate) fn new(overrides: BTreeMap<String, String>) -> Result<Self> {
         for (name, value) in &overrides {
-            let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-                return Err(Error::invalid_config(name, value, "topics have no such key"));
-            };
-            key.rule.check(name, value, key.default)?;
+            check(name, value)?;
         }
-        Self::parse(overrides)
+        let config = Self::parse(overrides)?;
+        config.check_lags()?;
+        Ok(config)
+    }
+
+    /// The two limits of the time that a record stays uncleaned agree.
+    pub(super) fn check_lags(&self) -> Result<()> {
+        let (min, max) = (self.min_compaction_lag_ms, self.max_compaction_lag_ms);
+        if min > max {
+            let reason = format!("it is above max.compaction.lag.ms = {max}");
+            return Err(Error::invalid_config("min.compaction.lag.ms", &min.to_string(), &reason));
+        }
+        Ok(())
     }
 
     /// Takes overrides that were accepted when they were stored, perhaps by a build with other
@@ -266,8 +315,20 @@ impl TopicConfig {
 
     /// Every key a topic has, with the value in force, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        KEYS.iter()
-            .map(|key| (key.name, self.overrides.get(key.name).map_or(key.default, String::as_str)))
+        self.entries().map(|entry| (entry.name, entry.value))
+    }
+
+    /// Every key a topic has, with where its value comes from, in the order of their names.
+    pub fn entries(&self) -> impl Iterator<Item = ConfigEntry<'_>> {
+        KEYS.iter().map(|key| {
+            let set = self.overrides.get(key.name).map(String::as_str);
+            ConfigEntry {
+                name: key.name,
+                value: set.unwrap_or(key.default),
+                default: key.default,
+                is_set: set.is_some(),
+            }
+        })
     }
 
     /// What happens to records that are no longer needed.
@@ -315,7 +376,8 @@ impl Rule {
             },
             Self::OneOf(words) => refuse(&format!("one of {} is needed", words.join(", "))),
             Self::SomeOf(words) => {
-                if value.split(',').all(|word| words.contains(&word.trim())) {
+                // The catalog is a file of lines: no other white space may get into a value.
+                if value.split(',').all(|word| words.contains(&word.trim_matches(' '))) {
                     Ok(())
                 } else {
                     refuse(&format!("a list of {} is needed", words.join(", ")))
@@ -375,6 +437,25 @@ mod tests {
         assert!(with("remote.storage.enable", "false").is_ok());
         assert!(with("cleanup.policy", "compact,delete").is_ok());
         assert!(with("cleanup.policy", "shred").is_err());
+        assert!(with("cleanup.policy", "compact, delete").is_ok());
+    }
+
+    /// It got into the catalog, a file of lines, and both copies of that could not be read.
+    #[test]
+    fn no_value_holds_a_new_line() {
+        for value in ["compact,\ndelete", "compact\n", "\rdelete", "compact\u{2028}"] {
+            assert!(with("cleanup.policy", value).is_err(), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn the_limits_of_the_compaction_lag_agree() {
+        let lags = |min: &str, max: &str| {
+            let keys = [("min.compaction.lag.ms", min), ("max.compaction.lag.ms", max)];
+            TopicConfig::new(keys.map(|(key, lag)| (key.to_owned(), lag.to_owned())).into())
+        };
+        assert!(lags("7", "7").is_ok());
+        assert_eq!(lags("8", "7").unwrap_err().code(), Some(ErrorCode::InvalidConfig));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) mod names;
 
 pub(crate) mod config;
 
+pub(crate) mod config_change;
+
 pub(crate) mod checkpoint;
 
 mod framed;

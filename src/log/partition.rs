@@ -281,6 +281,18 @@ impl Log {
         Arc::clone(&self.config.read())
     }
 
+    /// Puts another configuration in force, for the next append, roll and clean.
+    pub(crate) fn set_config(&self, config: Arc<TopicConfig>) {
+        let flush_ms = config.flush_ms;
+        *self.config.write() = config;
+        // A timer that runs by the old `flush.ms` may be far off.
+        self.flush_timer.store(false, Ordering::Release);
+        let is_due = flush_ms < i64::MAX && self.recovery_point() < self.end_offset();
+        if is_due && self.halt().is_none() {
+            self.start_flush_timer(flush_ms);
+        }
+    }
+
     pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
         Arc::clone(&self.segments.read())
     }

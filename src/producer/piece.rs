@@ -47,12 +47,11 @@ impl Piece {
         self.stamp = stamp;
     }
 
-    /// Two batches with half of the records each, compressed as this one is.
-    pub(super) fn split(&self, level: Option<i32>) -> Result<[Self; 2]> {
+    /// Two batches with half of the records each, compressed with this codec.
+    pub(super) fn split(&self, codec: Compression, level: Option<i32>) -> Result<[Self; 2]> {
         let batch = RecordBatch::parse(Bytes::copy_from_slice(self.batch.bytes()))?;
         let records = batch.records()?;
         let middle = self.records.start + self.count() / 2;
-        let codec = self.batch.header().compression();
         let halves = [self.records.start..middle, middle..self.records.end];
         let [first, second] = halves.map(|half| -> Result<Self> {
             let mut builder = BatchBuilder::new();

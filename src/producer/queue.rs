@@ -170,11 +170,14 @@ impl PartitionQueue {
     }
 
     fn seal(&self, held: &mut Held, batch: OpenBatch, round: &mut Round) {
-        let OpenBatch { mut builder, slot, .. } = batch;
+        let OpenBatch { builder, slot, .. } = batch;
         if slot.is_decided() {
             return;
         }
         let count = i32::try_from(builder.len()).unwrap_or(i32::MAX);
+        // The topic may have been altered since the batch was opened.
+        let (codec, level) = self.material().codec();
+        let mut builder = builder.compression(codec, level);
         let checked = self.check(&builder);
         let mut stamp = None;
         if checked.is_ok() {
@@ -300,8 +303,9 @@ impl PartitionQueue {
 
     /// Puts two halves in the place of the first batch; says whether that was possible.
     fn split(&self, held: &mut Held) -> bool {
-        let (_, level) = self.material().codec();
-        let Some(halves) = held.waiting.front().and_then(|piece| piece.split(level).ok()) else {
+        let (codec, level) = self.material().codec();
+        let whole = held.waiting.front();
+        let Some(halves) = whole.and_then(|piece| piece.split(codec, level).ok()) else {
             return false;
         };
         if let Some(whole) = held.waiting.pop_front()

@@ -78,6 +78,14 @@ pub(crate) struct Entry {
     pub(crate) kind: EntryKind,
 }
 
+/// The room of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    pub(crate) total: u64,
+    /// What a user without privileges may still take.
+    pub(crate) usable: u64,
+}
+
 /// A held directory lock; dropping it lets go.
 pub(crate) trait Lock: Debug + Send + Sync {}
 
@@ -109,6 +117,10 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn remove(&self, path: &FilePath) -> io::Result<()>;
     /// Makes the entries of a directory durable (creations, renames, removals).
     fn sync_dir(&self, dir: Option<&FileName>) -> io::Result<()>;
+    /// How much room there is where the files live; `None` where that is no file system.
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
     /// Whether nothing outlives the process, so that syncs cost nothing.
     fn is_volatile(&self) -> bool {
         false

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::Storage;
-use super::backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+use super::backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile, Space};
 use super::lock::DirectoryLock;
 use super::map::map;
 use super::paths::Root;
@@ -64,6 +64,17 @@ impl Backend for Disk {
 
     fn root_path(&self) -> PathBuf {
         self.root.path().to_path_buf()
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        let found = nix::sys::statvfs::statvfs(self.root.path())?;
+        // Of other widths on other systems.
+        let unit = found.fragment_size() as u64;
+        let bytes = |units: u64| units.saturating_mul(unit);
+        Ok(Some(Space {
+            total: bytes(found.blocks() as u64),
+            usable: bytes(found.blocks_available() as u64),
+        }))
     }
 
     fn create_root(&self) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Storage;
-use super::backend::{Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile};
+use super::backend::{Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile, Space};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a file is called while it is written, before it takes the place of the one it replaces.
@@ -144,6 +144,12 @@ impl Storage {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io(error, "remove", &self.path_of(path))),
         }
+    }
+
+    /// How much room there is; `None` where the files live in no file system.
+    pub(crate) fn space(&self) -> Result<Option<Space>> {
+        let outcome = self.backend().space();
+        outcome.map_err(|e| Error::io(e, "measure the room for", &self.dir_path(None)))
     }
 
     /// Whether syncs cost nothing.

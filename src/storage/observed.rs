@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Storage;
-use super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile};
+use super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile, Space};
 
 /// Called with the name of the operation and the path it is about.
 type Hook = Arc<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>;
@@ -67,6 +67,10 @@ impl Backend for Observed {
 
     fn root_path(&self) -> PathBuf {
         self.inner.backend().root_path()
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        self.see_dir("space", None)?.space()
     }
 
     fn create_root(&self) -> io::Result<()> {

@@ -46,5 +46,6 @@ mod retention;
 mod retries;
 mod scale;
 mod sharing;
+mod topic_configs;
 mod topics;
 mod user_code;

@@ -1,6 +1,6 @@
 //! Where fakes of Kafka lie: each statement is a test named after it, over memory and disk, the
 //! system's clock and a mock one. `offsets`, `polling` and `reset` are about consumers,
-//! `rebalances` and `statics` about groups, the other files about producers.
+//! `rebalances` and `statics` about groups, `topics` about themselves, the others about producers.
 #![allow(
     unreachable_pub,
     missing_docs,
@@ -32,3 +32,4 @@ mod retries;
 mod routing;
 mod send_batch;
 mod statics;
+mod topics;

@@ -11,6 +11,7 @@
 
 mod program;
 
+mod configs;
 mod console_producer;
 mod consumer_groups;
 mod consumer_perf;
