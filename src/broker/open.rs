@@ -25,7 +25,7 @@ use crate::log::manifest::{CLEAN_MARKER, MANIFEST};
 use crate::log::names::{self, CONSUMER_OFFSETS, SegmentFile};
 use crate::log::report::PartitionReport;
 use crate::log::trash::Trash;
-use crate::log::{Log, LogContext, OpenOptions, TopicConfig};
+use crate::log::{Log, LogContext, OpenOptions, Provenance, TopicConfig};
 use crate::metrics::Counters;
 use crate::random::Random;
 use crate::storage::{FileName, Storage};
@@ -405,6 +405,12 @@ fn read_topics(
         if has_catalog {
             // What stands in no catalog is made up, not altered.
             topic.set_config(&config);
+        }
+        for log in topic.logs().iter() {
+            log.set_start(found.log_starts.get(&log.tp).copied().unwrap_or(0));
+            if let Provenance::Here { gaps_below } = found.provenance(entry, &log.tp) {
+                log.expect_gaps_below(gaps_below);
+            }
         }
         let more: Result<Vec<Arc<Log>>> = (topic.partition_count()..entry.partitions)
             .map(|number| {

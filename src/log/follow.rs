@@ -4,6 +4,7 @@
 //! one in the newest segment is not yet written, for as long as it takes. In an older segment it is
 //! damage. Nothing is mapped: the writer may cut a file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::config::TopicConfig;
@@ -19,7 +20,7 @@ use super::scan::{Demand, Expect, Scanner, Source, Stop};
 use super::segment::{Rebuilt, Segment, Trust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader};
-use crate::storage::{FilePath, Open};
+use crate::storage::{FileName, FilePath, Open};
 use crate::types::TopicPartition;
 
 impl Log {
@@ -72,14 +73,22 @@ impl Log {
         let listing = Listing::read(&self.context.storage, &self.dir, &mut report)?;
         let Some(newest) = listing.logs.keys().next_back().copied() else { return Ok(()) };
         let known = self.segments();
+        let replaced = replaced(&known, &listing);
         let mut segments = Vec::new();
         for base in listing.logs.keys().copied() {
-            let segment = match known.iter().find(|segment| segment.base_offset == base) {
-                Some(segment) => Arc::clone(segment),
-                None => match self.follow_segment(base, base == newest)? {
-                    Some(segment) => segment,
-                    None => continue,
-                },
+            let before = known.iter().find(|segment| segment.base_offset == base);
+            let revision = before.map_or(0, |segment| segment.revision);
+            let segment = match before {
+                Some(segment) if !replaced.contains(&base) => Arc::clone(segment),
+                _ => {
+                    let revision = if before.is_some() { revision + 1 } else { 0 };
+                    let is_swapped = listing.swaps.contains(&base);
+                    let (is_newest, place) = (base == newest, (base, revision));
+                    match self.follow_segment(place, is_newest, is_swapped)? {
+                        Some(segment) => segment,
+                        None => continue,
+                    }
+                }
             };
             if !segment.is_sealed() {
                 // The newest when it was first seen. Older segments are read when they are wanted.
@@ -103,18 +112,38 @@ impl Log {
         Ok(())
     }
 
-    fn follow_segment(&self, base: i64, newest: bool) -> Result<Option<Arc<Segment>>> {
-        let path = FilePath::within(&self.dir, SegmentFile::Log.name(base));
-        let Some(file) = self.context.storage.open_if_exists(&path, Open::Read)? else {
-            return Ok(None);
-        };
-        let interval = self.config().index_interval_bytes;
+    /// Opens a segment; the one that takes its place, if `is_swapped`.
+    fn follow_segment(
+        &self,
+        (base, revision): (i64, u32),
+        newest: bool,
+        is_swapped: bool,
+    ) -> Result<Option<Arc<Segment>>> {
+        let storage = &self.context.storage;
+        let name = SegmentFile::Log.name(base);
+        let swap = FileName::new(&format!("{}.swap", name.as_str())).filter(|_| is_swapped);
+        let mut file = None;
+        // Its name may have changed since the directory was listed.
+        for name in swap.into_iter().chain([name]) {
+            if file.is_none() {
+                file = storage.open_if_exists(&FilePath::within(&self.dir, name), Open::Read)?;
+            }
+        }
+        let Some(file) = file else { return Ok(None) };
+        let config = self.config();
+        let interval = config.index_interval_bytes;
+        // The files beside one that was compacted may be those of another.
+        let is_compacted = config.cleanup_policy.is_compacted() || is_swapped || revision > 0;
         let demand = Demand { epoch: None, ..self.provenance().demand(base, 0) };
+        let continuous = demand.continuous && (newest || !is_compacted);
+        let demand = Demand { continuous, ..demand };
         // An older segment is finished, and its indexes are checked where they are used.
         let size = if newest { 0 } else { file.len()? };
-        let (context, trust) = (&self.context, Trust::Plausible);
-        let segment =
-            Segment::existing(context, &self.dir, base, (file, size), trust, interval, demand);
+        let trust = if is_compacted { Trust::Never } else { Trust::Plausible };
+        let from = (file, size);
+        let mut segment =
+            Segment::existing(&self.context, &self.dir, base, from, trust, interval, demand);
+        segment.revision = revision;
         if newest {
             let index = IndexBuilder::new(base, interval);
             segment.install(Rebuilt { index, aborted: Vec::new() }, true);
@@ -163,6 +192,14 @@ impl Log {
         self.publish(end, producers.first_open_offset().unwrap_or(end));
         Ok(())
     }
+}
+
+/// The segments that others have been merged into since the last look: the writer compacted them.
+/// One that was only compacted by itself may be read on as it was.
+fn replaced(known: &[Arc<Segment>], listing: &Listing) -> BTreeSet<i64> {
+    let gone = known.iter().map(|s| s.base_offset).filter(|base| !listing.logs.contains_key(base));
+    let into = |base: i64| listing.logs.range(..base).next_back().map(|(base, _)| *base);
+    gone.filter_map(into).collect()
 }
 
 /// Whether the last batch taken in stands where it stood. After a crash the writer may have cut it

@@ -1,6 +1,6 @@
 //! What lies in a partition's directory, and what an interrupted operation left there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoint::{LEADER_EPOCHS, PARTITION_METADATA};
 use super::names::{self, SegmentFile};
@@ -16,6 +16,8 @@ pub(crate) struct Listing {
     /// Length of each `.log` by base offset.
     pub(crate) logs: BTreeMap<i64, u64>,
     pub(crate) newest_snapshot: Option<i64>,
+    /// Segments that are about to take the place of others: base offsets of `.log.swap` files.
+    pub(crate) swaps: BTreeSet<i64>,
     other: Vec<(SegmentFile, i64)>,
     /// Names ending in `.deleted`, `.cleaned`, `.swap` or `.tmp`.
     suffixed: Vec<FileName>,
@@ -47,7 +49,12 @@ impl Listing {
                     }
                     listing.other.push((kind, offset));
                 }
-                (EntryKind::File, None) if transient => listing.suffixed.push(name),
+                (EntryKind::File, None) if transient => {
+                    if let Some((SegmentFile::Log, base)) = names::parse_suffixed(text, ".swap") {
+                        listing.swaps.insert(base);
+                    }
+                    listing.suffixed.push(name);
+                }
                 (EntryKind::File, None)
                     if text == LEADER_EPOCHS
                         || text == PARTITION_METADATA
