@@ -1,5 +1,5 @@
-//! Administration of consumer groups: who is in them, what they have committed, how far behind
-//! they are, and setting them back.
+//! Administration: consumer groups, who is in them, what they have committed, how far behind they
+//! are, setting them back; and [`verify`](verify()), which checks a directory without changing it.
 //!
 //! [`Broker::group`](crate::Broker::group) gives the handle, [`ConsumerGroup`]. What changes a
 //! group's offsets needs the group to be without members, as in Kafka; its members take them up
@@ -54,9 +54,13 @@ mod group;
 
 mod describe;
 
+mod verify;
+
 pub use crate::coordinator::GroupState;
+pub use crate::log::verify::{Finding, Verification, VerifiedCounts};
 pub use describe::{GroupDescription, GroupMember};
 pub use group::ConsumerGroup;
 pub use lag::PartitionLag;
 pub use plan::{PlannedOffset, ResetPlan};
 pub use reset::{ResetScope, ResetTo};
+pub use verify::{verify, verify_storage};

@@ -29,6 +29,8 @@ mod topics;
 
 mod open;
 
+mod verify;
+
 mod offsets;
 
 mod membership;
@@ -66,3 +68,4 @@ pub(crate) use membership::Seat;
 pub(crate) use network_keys::is_network_key;
 pub(crate) use shared::{Handle, Shared};
 pub(crate) use topic_state::TopicState;
+pub(crate) use verify::verify_directory;

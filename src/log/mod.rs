@@ -54,6 +54,8 @@ mod open;
 
 mod follow;
 
+pub(crate) mod verify;
+
 pub(crate) use append::{Appended, Sealed, check_records};
 pub(crate) use config::TopicConfig;
 pub(crate) use context::LogContext;

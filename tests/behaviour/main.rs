@@ -46,3 +46,4 @@ mod scale;
 mod sharing;
 mod topics;
 mod user_code;
+mod verify;
