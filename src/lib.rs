@@ -178,6 +178,7 @@
 //! was durable once, so wrong bytes there are damage and are never cut unless
 //! [`OnDamage::Truncate`] says so; at or past it they are a torn tail. [`Broker::open_read_only`]
 //! writes nothing and follows a directory that another process writes.
+//! [`admin::verify`](admin::verify()) says whether everything in a directory is what it should be.
 //!
 //! # Where the defaults differ from Kafka's
 //!

@@ -29,6 +29,7 @@ mod properties;
 mod reset_offsets;
 mod show;
 mod topics;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -65,6 +66,8 @@ enum Command {
     ProducerPerf(producer_perf::Args),
     /// Show what is in the files of a partition (kafka-dump-log)
     DumpLog(dump_log::Args),
+    /// Check a whole directory without changing it
+    Verify(verify::Args),
 }
 
 fn run(command: Command) -> Outcome {
@@ -78,6 +81,7 @@ fn run(command: Command) -> Outcome {
         Command::ConsumerPerf(args) => consumer_perf::run(&args),
         Command::ProducerPerf(args) => producer_perf::run(args),
         Command::DumpLog(args) => dump_log::run(&args),
+        Command::Verify(args) => verify::run(&args),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Administration: of consumer groups, who is in them, what they have committed, how far behind
-//! they are, and setting them back; and of topics.
+//! they are, and setting them back; and of topics. [`verify`](verify()) checks a directory without
+//! changing it.
 //!
 //! # Topics
 //!
@@ -78,10 +79,14 @@ mod group;
 
 mod describe;
 
+mod verify;
+
 pub use crate::coordinator::GroupState;
+pub use crate::log::verify::{Finding, Verification, VerifiedCounts};
 pub use describe::{GroupDescription, GroupMember};
 pub use group::ConsumerGroup;
 pub use lag::PartitionLag;
 pub use log_dir::{LogDirDescription, PartitionSize};
 pub use plan::{PlannedOffset, ResetPlan};
 pub use reset::{ResetScope, ResetTo};
+pub use verify::{verify, verify_storage};

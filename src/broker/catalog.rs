@@ -15,8 +15,8 @@ use crate::log::{Decoded, decode_framed, encode_framed};
 use crate::storage::Storage;
 use crate::types::TopicId;
 
-const CATALOG: &str = "logreel.catalog";
-const SECOND_COPY: &str = "logreel.catalog.copy";
+pub(crate) const CATALOG: &str = "logreel.catalog";
+pub(crate) const SECOND_COPY: &str = "logreel.catalog.copy";
 const VERSION: u32 = 1;
 /// A hundred thousand topics with configurations fit.
 const CATALOG_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -61,30 +61,32 @@ pub(crate) enum Loaded {
 
 impl Catalog {
     pub(crate) fn load(storage: &Storage) -> Result<Loaded> {
-        let read = |name: &str| -> Result<Option<Result<Catalog, Damaged>>> {
-            let path = checkpoint::path(None, name);
-            let Some(bytes) = storage.read_all(&path, CATALOG_BYTES_MAX)? else { return Ok(None) };
-            match decode_framed("catalog", VERSION, &bytes) {
-                Ok(Decoded::Body(body)) => Ok(Some(Self::parse(body).ok_or(Damaged))),
-                Ok(Decoded::Newer(found)) => Err(Error::new(
-                    ErrorKind::InvalidDirectory,
-                    format!(
-                        "{} has version {found}, this release reads up to {VERSION}; use a newer \
-                         logreel",
-                        storage.path_of(&path).display()
-                    ),
-                )),
-                Err(Damaged) => Ok(Some(Err(Damaged))),
-            }
-        };
-        Ok(match read(CATALOG)? {
+        Ok(match Self::read(storage, CATALOG)? {
             Some(Ok(catalog)) => Loaded::Catalog(catalog),
-            first => match (first, read(SECOND_COPY)?) {
+            first => match (first, Self::read(storage, SECOND_COPY)?) {
                 (_, Some(Ok(catalog))) => Loaded::FromSecondCopy(catalog),
                 (None, None) => Loaded::None,
                 _ => Loaded::Damaged,
             },
         })
+    }
+
+    /// One of the copies.
+    pub(crate) fn read(storage: &Storage, name: &str) -> Result<Option<Result<Self, Damaged>>> {
+        let path = checkpoint::path(None, name);
+        let Some(bytes) = storage.read_all(&path, CATALOG_BYTES_MAX)? else { return Ok(None) };
+        match decode_framed("catalog", VERSION, &bytes) {
+            Ok(Decoded::Body(body)) => Ok(Some(Self::parse(body).ok_or(Damaged))),
+            Ok(Decoded::Newer(found)) => Err(Error::new(
+                ErrorKind::InvalidDirectory,
+                format!(
+                    "{} has version {found}, this release reads up to {VERSION}; use a newer \
+                     logreel",
+                    storage.path_of(&path).display()
+                ),
+            )),
+            Err(Damaged) => Ok(Some(Err(Damaged))),
+        }
     }
 
     /// Replaces both copies; the first is durable on return. The second only serves when a disk

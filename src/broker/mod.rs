@@ -45,6 +45,8 @@ mod topic_configs;
 
 mod open;
 
+mod verify;
+
 mod offsets;
 
 mod membership;
@@ -82,3 +84,4 @@ pub(crate) use membership::Seat;
 pub(crate) use network_keys::is_network_key;
 pub(crate) use shared::{Handle, Shared};
 pub(crate) use topic_state::TopicState;
+pub(crate) use verify::verify_directory;

@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::{self, Damaged};
 use crate::log::{Decoded, LogContext, decode_framed, encode_framed};
+use crate::storage::Storage;
 
-const FILE: &str = "logreel.producer-ids";
+pub(crate) const PRODUCER_IDS: &str = "logreel.producer-ids";
 const VERSION: u32 = 1;
 /// One number; a larger file is none of ours.
 const FILE_BYTES_MAX: usize = 1024;
@@ -36,7 +37,10 @@ impl ProducerIds {
         }
         let free = match &*block {
             Some(used) => used.end,
-            None => stored(context)?.unwrap_or_else(|| random_start(context)),
+            None => match stored(&context.storage)? {
+                Some(Ok(next)) => next,
+                Some(Err(Damaged)) | None => random_start(context),
+            },
         };
         // A partition that was copied in may hold ids of another directory.
         let seen = context.highest_producer_id.load(Ordering::Acquire);
@@ -46,7 +50,7 @@ impl ProducerIds {
         }
         let body = format!("next {}\n", start + BLOCK);
         let text = encode_framed("producer-ids", VERSION, &body);
-        checkpoint::replace(&context.storage, None, FILE, &text)?;
+        checkpoint::replace(&context.storage, None, PRODUCER_IDS, &text)?;
         *block = Some(start + 1..start + BLOCK);
         Ok(start)
     }
@@ -57,24 +61,24 @@ fn random_start(context: &LogContext) -> i64 {
     FIRST_MIN + i64::try_from(context.random.below(span)).unwrap_or(0)
 }
 
-/// The first id that was never reserved; `None` in a new directory, and when the file is damaged:
-/// a new random point meets none of the old ids.
-fn stored(context: &LogContext) -> Result<Option<i64>> {
-    let path = checkpoint::path(None, FILE);
-    let Some(bytes) = context.storage.read_all(&path, FILE_BYTES_MAX)? else { return Ok(None) };
+/// The first id that was never reserved; `None` in a new directory. Where the file is damaged a new
+/// random point meets none of the old ids.
+pub(crate) fn stored(storage: &Storage) -> Result<Option<Result<i64, Damaged>>> {
+    let path = checkpoint::path(None, PRODUCER_IDS);
+    let Some(bytes) = storage.read_all(&path, FILE_BYTES_MAX)? else { return Ok(None) };
     match decode_framed("producer-ids", VERSION, &bytes) {
         Ok(Decoded::Body(body)) => {
             let next = body.strip_prefix("next ").and_then(|n| n.trim_end().parse::<i64>().ok());
-            Ok(next.filter(|next| *next >= FIRST_MIN))
+            Ok(Some(next.filter(|next| *next >= FIRST_MIN).ok_or(Damaged)))
         }
         Ok(Decoded::Newer(found)) => Err(Error::new(
             ErrorKind::InvalidDirectory,
             format!(
                 "{} has version {found}, this release reads up to {VERSION}; use a newer logreel",
-                context.storage.path_of(&path).display()
+                storage.path_of(&path).display()
             ),
         )),
-        Err(Damaged) => Ok(None),
+        Err(Damaged) => Ok(Some(Err(Damaged))),
     }
 }
 

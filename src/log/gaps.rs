@@ -9,7 +9,7 @@ use super::framed::{self, Decoded};
 use crate::error::Result;
 use crate::storage::Storage;
 
-const COMPACTED: &str = "logreel.compacted";
+pub(crate) const COMPACTED: &str = "logreel.compacted";
 const VERSION: u32 = 1;
 /// As many partitions as in the checkpoints beside it.
 const COMPACTED_BYTES_MAX: usize = 64 * 1024 * 1024;

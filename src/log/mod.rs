@@ -66,6 +66,8 @@ pub(crate) mod cleaner;
 
 mod follow;
 
+pub(crate) mod verify;
+
 pub(crate) use append::{Appended, Sealed, check_records};
 pub(crate) use config::TopicConfig;
 pub(crate) use context::LogContext;

@@ -100,6 +100,8 @@ pub(crate) trait Backend: Debug + Send + Sync {
     /// Takes the directory's exclusive lock. `WouldBlock` when somebody else holds it; the message
     /// then says who, as far as that is known.
     fn lock(&self) -> io::Result<Box<dyn Lock>>;
+    /// Whether somebody holds the directory's lock now. Takes and writes nothing.
+    fn is_locked(&self) -> io::Result<bool>;
 
     /// Opens a regular file; refuses symbolic links, directories, pipes and devices.
     fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>>;

@@ -85,6 +85,10 @@ impl Backend for Disk {
         Ok(Box::new(DirectoryLock::acquire(self.root.path())?))
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        DirectoryLock::is_held(self.root.path())
+    }
+
     fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>> {
         Ok(Arc::new(DiskFile { handle: self.pool.open(path, open)?, mmap: self.mmap }))
     }

@@ -46,6 +46,12 @@ impl Storage {
         })
     }
 
+    /// Whether somebody holds the lock of the directory now. Changes nothing.
+    pub(crate) fn is_locked(&self) -> Result<bool> {
+        let root = self.dir_path(None);
+        self.backend().is_locked().map_err(|error| Error::io(error, "look at the lock of", &root))
+    }
+
     pub(crate) fn open(&self, path: &FilePath, open: Open) -> Result<File> {
         let doing = if open == Open::CreateNew { "create" } else { "open" };
         match self.backend().open(path, open) {

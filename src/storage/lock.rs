@@ -78,6 +78,20 @@ impl DirectoryLock {
         }
         Err(taken(None))
     }
+
+    /// Whether somebody holds the lock of the directory `root`, this process included. The file is
+    /// opened for reading and nothing is locked, so nobody is kept from taking it.
+    pub(super) fn is_held(root: &Path) -> io::Result<bool> {
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        if held::is_held(root)? {
+            return Ok(true);
+        }
+        match open_regular(&root.join(LOCK_FILE), OpenOptions::new().read(true)) {
+            Ok(file) => Ok(conflicting(&file)?.is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Drop for DirectoryLock {
@@ -139,23 +153,25 @@ fn set(file: &File, kind: i32) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(kind))).map(drop)
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
 fn posix_holder(file: &File) -> Option<u32> {
-    let mut lock = whole_file(libc::F_WRLCK);
-    fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock)).ok()?;
-    let held = i32::from(lock.l_type) != libc::F_UNLCK;
     // Minus one stands for an open-file-description lock, zero for another container's process.
-    u32::try_from(lock.l_pid).ok().filter(|pid| held && *pid > 0)
+    u32::try_from(conflicting(file).ok()??.l_pid).ok().filter(|pid| *pid > 0)
+}
+
+/// The lock that keeps us from taking it, if there is one.
+fn conflicting(file: &File) -> io::Result<Option<libc::flock>> {
+    let mut lock = whole_file(libc::F_WRLCK);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
+    let is_free = lock.l_type == whole_file(libc::F_UNLCK).l_type;
+    Ok((!is_free).then_some(lock))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn set(file: &File, kind: impl Into<i32>) -> Result<(), Errno> {
     fcntl(file, FcntlArg::F_SETLK(&whole_file(kind))).map(drop)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn posix_holder(_file: &File) -> Option<u32> {
-    None
 }
 
 /// What this process holds, where the operating system does not tell its own locks apart.
@@ -193,6 +209,10 @@ mod held {
         }
     }
 
+    pub(super) fn is_held(root: &Path) -> io::Result<bool> {
+        Ok(HELD.lock().contains(&key(root)?))
+    }
+
     fn key(root: &Path) -> io::Result<Key> {
         let meta = std::fs::metadata(root)?;
         Ok((meta.dev(), meta.ino()))
@@ -212,9 +232,18 @@ mod tests {
         let error = DirectoryLock::acquire(home.path()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         assert!(error.to_string().contains("this process"), "{error}");
+        assert!(DirectoryLock::is_held(home.path()).unwrap());
         drop(first);
+        assert!(!DirectoryLock::is_held(home.path()).unwrap(), "looking took nothing");
         DirectoryLock::acquire(home.path()).unwrap();
         assert!(home.path().join(LOCK_FILE).exists());
+    }
+
+    #[test]
+    fn looking_makes_no_lock_file() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(!DirectoryLock::is_held(home.path()).unwrap());
+        assert!(!home.path().join(LOCK_FILE).exists());
     }
 
     #[test]
@@ -280,6 +309,7 @@ mod tests {
 
         let (mut child, answer) = kafka();
         assert_eq!(answer, "got it: true");
+        assert!(DirectoryLock::is_held(home.path()).unwrap());
         let error = DirectoryLock::acquire(home.path()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         if cfg!(any(target_os = "linux", target_os = "android")) {
@@ -295,7 +325,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let first = held::Held::new(home.path()).unwrap();
         assert!(held::Held::new(home.path()).is_err());
+        assert!(held::is_held(home.path()).unwrap());
         drop(first);
+        assert!(!held::is_held(home.path()).unwrap());
         held::Held::new(home.path()).unwrap();
     }
 }

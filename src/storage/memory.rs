@@ -89,6 +89,10 @@ impl Backend for Memory {
         lock_flag(&self.locked)
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.locked.load(Ordering::Acquire))
+    }
+
     fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>> {
         let mut tree = self.tree.lock();
         let file = if open == Open::CreateNew {

@@ -25,8 +25,8 @@ struct Observed {
 impl Storage {
     /// `inner`, with `hook` called before every operation: its name (`open`, `create`, `read`,
     /// `write`, `len`, `set_len`, `sync`, `map`, `modified`, `list`, `create_root`, `create_dir`,
-    /// `rename_dir`, `remove_dir`, `rename`, `remove`, `sync_dir`, `lock`) and its path. When the
-    /// hook answers an error, that is the result and the operation is not done.
+    /// `rename_dir`, `remove_dir`, `rename`, `remove`, `sync_dir`, `lock`, `is_locked`) and its
+    /// path. When the hook answers an error, that is the result and the operation is not done.
     #[must_use]
     pub fn observed(
         inner: Storage,
@@ -79,6 +79,10 @@ impl Backend for Observed {
 
     fn lock(&self) -> io::Result<Box<dyn Lock>> {
         self.see_dir("lock", None)?.lock()
+    }
+
+    fn is_locked(&self) -> io::Result<bool> {
+        self.see_dir("is_locked", None)?.is_locked()
     }
 
     fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>> {

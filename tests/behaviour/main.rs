@@ -49,3 +49,4 @@ mod sharing;
 mod topic_configs;
 mod topics;
 mod user_code;
+mod verify;

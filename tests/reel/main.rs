@@ -17,3 +17,4 @@ mod consumer_groups;
 mod consumer_perf;
 mod producer_perf;
 mod tools;
+mod verify;

@@ -178,6 +178,10 @@ impl Backend for SimBackend {
         lock_flag(&self.0.locked)
     }
 
+    fn is_locked(&self) -> io::Result<bool> {
+        Ok(self.0.locked.load(std::sync::atomic::Ordering::Acquire))
+    }
+
     fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>> {
         let mut state = self.0.state.lock();
         let file = if open == Open::CreateNew {
