@@ -15,6 +15,7 @@ mod console_producer;
 mod consumer_groups;
 mod consumer_perf;
 mod datetime;
+mod delete_records;
 mod describe_groups;
 mod dump_log;
 mod failure;
@@ -60,6 +61,8 @@ enum Command {
     ConsumerGroups(consumer_groups::Args),
     /// Print offsets of a topic's partitions (kafka-get-offsets)
     GetOffsets(get_offsets::Args),
+    /// Delete the records before an offset of each partition (kafka-delete-records)
+    DeleteRecords(delete_records::Args),
     /// Measure how fast records are read (kafka-consumer-perf-test)
     ConsumerPerf(consumer_perf::Args),
     /// Measure how fast records are sent (kafka-producer-perf-test)
@@ -78,6 +81,7 @@ fn run(command: Command) -> Outcome {
         Command::ConsoleConsumer(args) => console_consumer::run(args),
         Command::ConsumerGroups(args) => consumer_groups::run(&args),
         Command::GetOffsets(args) => get_offsets::run(&args),
+        Command::DeleteRecords(args) => delete_records::run(&args),
         Command::ConsumerPerf(args) => consumer_perf::run(&args),
         Command::ProducerPerf(args) => producer_perf::run(args),
         Command::DumpLog(args) => dump_log::run(&args),

@@ -33,3 +33,4 @@ mod routing;
 mod send_batch;
 mod statics;
 mod topics;
+mod upkeep;

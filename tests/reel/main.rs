@@ -15,6 +15,7 @@ mod configs;
 mod console_producer;
 mod consumer_groups;
 mod consumer_perf;
+mod delete_records;
 mod producer_perf;
 mod tools;
 mod verify;
