@@ -17,8 +17,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use logreel::{
-    Acks, Broker, CleanupPolicy, Compression, Header, NewTopic, OffsetReset, ProducerRecord,
-    RawRecord, TimestampType,
+    Acks, Broker, CleanupPolicy, Compression, Header, NewTopic, OffsetReset, Partition,
+    ProducerRecord, RawRecord, TimestampType,
 };
 
 fn base64(bytes: Option<&[u8]>) -> serde_json::Value {
@@ -54,8 +54,49 @@ fn expect(broker: &Broker, topic: &str, out: &mut String) {
     }
 }
 
+/// A topic that the cleaner has been through: batches of every codec that lost records, tombstones
+/// with a horizon, empty batches.
+fn compact(broker: &Broker) -> Partition {
+    let topic = NewTopic::new("compacted")
+        .cleanup_policy(CleanupPolicy::Compact)
+        .set("segment.bytes", "3000")
+        .set("min.cleanable.dirty.ratio", "0");
+    let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
+    for (round, codec) in Compression::ALL.into_iter().enumerate() {
+        let producer = broker.producer().compression(codec).build().unwrap();
+        for i in 0..40_usize {
+            let value = format!("value {i} of round {round} {}", "abc ".repeat(i % 20));
+            let keys = (0..10).map(|k| k * (i % 3 + 1) + round * 7);
+            let records = keys.map(|k| {
+                let record =
+                    ProducerRecord::to("compacted").key(format!("key-{k}")).header("h", "1");
+                if (k + i) % 4 == 0 { record } else { record.value(value.as_str()) }
+            });
+            producer.send_batch(records).wait().unwrap();
+        }
+    }
+    // The last codec's batches must not all lie in the active segment.
+    let before = log.segments().len();
+    while log.segments().len() == before {
+        log.append([(Some("filler"), Some("x"))]).unwrap();
+    }
+    let sealed = |log: &Partition| -> u64 {
+        let segments = log.segments();
+        segments.iter().filter(|segment| !segment.is_active).map(|segment| segment.size).sum()
+    };
+    // Of 2400 records some hundred keys are left.
+    for _ in 0..2000 {
+        if sealed(&log) < 20_000 {
+            return log;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("it is never compacted: {} bytes", sealed(&log));
+}
+
 fn write_everything(root: &Path) {
-    let broker = Broker::open(root.join("all")).unwrap();
+    let broker =
+        Broker::builder().dir(root.join("all")).set("log.cleaner.backoff.ms", "5").open().unwrap();
     let mut topics = Vec::new();
     for codec in Compression::ALL {
         let name = format!("codec-{}", codec.name());
@@ -93,12 +134,7 @@ fn write_everything(root: &Path) {
         let record = RawRecord::new(Some(b"k"), Some(b"v")).timestamp(i).headers(&headers);
         stamped.append([record, record]).unwrap();
     }
-    let compacted = NewTopic::new("compacted").cleanup_policy(CleanupPolicy::Compact);
-    let compacted = broker.create_topic(compacted).unwrap().partition(0).unwrap();
-    for i in 0..50 {
-        let key = format!("k{}", i % 7);
-        compacted.append([(Some(key.as_str()), (i % 3 != 0).then_some("v"))]).unwrap();
-    }
+    let compacted = compact(&broker);
     let consumer =
         broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest).build().unwrap();
     consumer.subscribe(["stamped", "compacted"]).unwrap();
@@ -107,12 +143,18 @@ fn write_everything(root: &Path) {
     // Leaving the group is a record too.
     drop(consumer);
     topics.extend(["stamped".to_owned(), "compacted".to_owned(), "__consumer_offsets".to_owned()]);
+    drop((stamped, compacted));
+    broker.close().unwrap();
+    // Nothing is compacted after it was read.
+    let quiet = Broker::builder().dir(root.join("all")).set("log.cleaner.enable", "false");
+    let broker = quiet.open().unwrap();
     let mut expected = String::new();
     for topic in &topics {
         expect(&broker, topic, &mut expected);
     }
     assert!(expected.lines().count() > 2500);
-    drop((stamped, compacted));
+    let found = logreel::admin::verify(root.join("all")).unwrap();
+    assert!(found.is_sound(), "{:?}", found.findings);
     broker.close().unwrap();
     std::fs::write(root.join("all/expected.jsonl"), expected).unwrap();
 }
