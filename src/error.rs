@@ -229,6 +229,12 @@ impl Error {
         Self(Arc::new(inner))
     }
 
+    /// Whether a file was not there.
+    pub(crate) fn is_missing_file(&self) -> bool {
+        let source = self.0.source.as_ref().and_then(|s| s.downcast_ref::<std::io::Error>());
+        source.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
+
     fn update(self, change: impl FnOnce(&mut Inner)) -> Self {
         // Builders run before an error is shared; a shared one keeps what it says.
         let mut shared = self.0;

@@ -169,6 +169,28 @@
 //! # Ok::<(), logreel::Error>(())
 //! ```
 //!
+//! # What goes and what stays
+//!
+//! A topic's `cleanup.policy` decides. With `delete` old segments go as a whole when
+//! `retention.ms` has passed since the newest record in them, or when the partition has more than
+//! `retention.bytes`; with `compact` the last record of each key stays, and one without a value
+//! deletes its key; `compact,delete` does both. [`Partition::delete_records`] moves the log start
+//! at once. [`Topic::alter_config`] changes any of it in use. Compaction leaves gaps between
+//! offsets, which readers pass over, and never changes order or end of a log.
+//!
+//! A thread of the broker does this when something is due: retention every five minutes, dirty
+//! logs every 15 s, by the keys of [`BrokerBuilder::set`]. [`Housekeeping::Manual`] leaves it to
+//! [`Broker::run_due`]; a mock clock does it when it is moved.
+//!
+//! ```
+//! use logreel::{Broker, CleanupPolicy, ConfigChange, NewTopic};
+//! let broker = Broker::in_memory();
+//! let users = NewTopic::new("users").cleanup_policy(CleanupPolicy::Compact);
+//! let users = broker.create_topic(users)?;
+//! users.alter_config([ConfigChange::set("min.cleanable.dirty.ratio", "0.2")])?;
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
 //! # Opening a directory
 //!
 //! [`Broker::open`] takes the directory's lock, recovers what was not closed cleanly, and adopts

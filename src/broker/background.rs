@@ -130,12 +130,14 @@ impl Background {
                 let _ = id.set(thread::current().id());
                 run(role, &work, &waiter, &clock, &signs);
             };
+            // Before it looks for work the first time: who plans some later wakes it.
+            self.signs.started.store(true, Ordering::Release);
             let started = thread::Builder::new().name(role.thread_name().to_owned()).spawn(body);
             *thread = Some(started.map_err(|error| {
+                self.signs.started.store(false, Ordering::Release);
                 Error::new(crate::error::ErrorKind::Io, "cannot start a background thread")
                     .because(error)
             })?);
-            self.signs.started.store(true, Ordering::Release);
         }
         Ok(())
     }

@@ -13,51 +13,63 @@ use crate::log::{Log, Provenance};
 use crate::types::TopicPartition;
 
 impl Shared {
-    /// Cleans the logs that are due, the one with the most dirt first.
+    /// Cleans the logs that are due, the one with the most dirt first, until there is none.
     pub(super) fn check_cleaning(&self, now: Duration) {
-        let mut tried: BTreeSet<TopicPartition> = BTreeSet::new();
-        let mut failed = false;
+        let mut failed: BTreeSet<TopicPartition> = BTreeSet::new();
         let next = loop {
             let wall = self.context.clock.wall_millis();
-            let mut next = None;
-            let mut dirtiest: Option<(Arc<Log>, Cleanable)> = None;
-            for log in self.logs().into_iter().filter(|log| self.may_clean(log)) {
-                let first_dirty = self.upkeep.first_dirty.lock().get(&log.tp).copied();
-                let Ok(found) = log.cleanable(first_dirty, wall) else {
-                    failed = true;
-                    continue;
-                };
-                next = [next, found.next].into_iter().flatten().min();
-                let is_dirtier = |(_, other): &(_, Cleanable)| found.ratio > other.ratio;
-                if found.is_due
-                    && !tried.contains(&log.tp)
-                    && dirtiest.as_ref().is_none_or(is_dirtier)
-                {
-                    dirtiest = Some((log, found));
-                }
+            let (due, next) = self.dirty_logs(wall, &mut failed);
+            if due.is_empty() {
+                break next;
             }
-            let Some((log, what)) = dirtiest else { break next };
-            match self.clean(&log, what, wall) {
-                Ok(cleaned) if cleaned.end > what.first_dirty => {}
-                Err(Unclean::Damaged(error)) => {
-                    self.upkeep.uncleanable.lock().insert(log.tp.clone(), error);
+            for (log, what) in due {
+                let cleaned = self.clean(&log, what, wall);
+                if self.closed.load(Ordering::Acquire) {
+                    return;
                 }
-                Ok(_) | Err(_) => {
-                    failed = true;
-                    tried.insert(log.tp.clone());
+                // One with more keys than the map takes is due again.
+                if !cleaned.is_ok_and(|cleaned| cleaned.end > what.first_dirty) {
+                    failed.insert(log.tp.clone());
                 }
-            }
-            if self.closed.load(Ordering::Acquire) {
-                return;
             }
         };
-        if failed {
+        if !failed.is_empty() {
             self.plan_cleaning();
         }
         if let Some(next) = next {
             let at = self.upkeep.cleaning.at_or_after(now.saturating_add(self.wait_for(next)));
             self.plan(Task::Cleaning, at);
         }
+    }
+
+    /// The logs that are to be cleaned now, the dirtiest first, and when the next will be as far as
+    /// that is known, in milliseconds since 1970.
+    fn dirty_logs(
+        &self,
+        now_millis: i64,
+        failed: &mut BTreeSet<TopicPartition>,
+    ) -> (Vec<(Arc<Log>, Cleanable)>, Option<i64>) {
+        let mut due = Vec::new();
+        let mut next = None;
+        for log in self.logs() {
+            if !self.may_clean(&log) || failed.contains(&log.tp) {
+                continue;
+            }
+            let first_dirty = self.upkeep.first_dirty.lock().get(&log.tp).copied();
+            match log.cleanable(first_dirty, now_millis) {
+                Ok(found) => {
+                    next = [next, found.next].into_iter().flatten().min();
+                    if found.is_due {
+                        due.push((log, found));
+                    }
+                }
+                Err(_) => {
+                    failed.insert(log.tp.clone());
+                }
+            }
+        }
+        due.sort_by(|(_, a), (_, b)| b.ratio.total_cmp(&a.ratio));
+        (due, next)
     }
 
     fn may_clean(&self, log: &Log) -> bool {
@@ -83,11 +95,27 @@ impl Shared {
         let outcome = log.clean(&request);
         // Nothing is locked any more.
         log.fail_waiting();
-        let cleaned = outcome?;
-        self.upkeep.first_dirty.lock().insert(log.tp.clone(), cleaned.end);
-        // Without it the next process cleans the same once more.
-        let _ = self.write_cleaner_offsets();
-        Ok(cleaned)
+        // A topic that was deleted meanwhile takes with it what is known of it.
+        let is_there = || self.log(&log.tp).is_ok_and(|there| Arc::ptr_eq(&there, log));
+        match &outcome {
+            Ok(cleaned) => {
+                let mut first_dirty = self.upkeep.first_dirty.lock();
+                if is_there() {
+                    first_dirty.insert(log.tp.clone(), cleaned.end);
+                }
+                drop(first_dirty);
+                // Without it the next process cleans the same once more.
+                let _ = self.write_cleaner_offsets();
+            }
+            Err(Unclean::Damaged(error)) => {
+                let mut uncleanable = self.upkeep.uncleanable.lock();
+                if is_there() {
+                    uncleanable.insert(log.tp.clone(), error.clone());
+                }
+            }
+            Err(Unclean::Stopped | Unclean::Failed(_)) => {}
+        }
+        outcome
     }
 
     /// Makes it known, durably, that segments of a log that begin below an offset may have gaps.

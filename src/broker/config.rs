@@ -11,7 +11,8 @@ use crate::time::Clock;
 /// Kafka asks for at least one partition; this many are plenty for one process.
 pub(crate) const PARTITIONS_MAX: i32 = 100_000;
 
-/// Who does what nobody waits for: lingering batches, background syncs, checkpoints.
+/// Who does what nobody waits for: lingering batches, background syncs, retention, compaction,
+/// checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Housekeeping {

@@ -177,7 +177,8 @@ impl Broker {
         &self.handle.report
     }
 
-    /// Does everything that is due, on this thread, and says when to call again: for
+    /// Does everything that is due, on this thread, retention and compaction included, and says
+    /// when to call again: for
     /// [`Housekeeping::Manual`](crate::Housekeeping::Manual). `None` when nothing is planned.
     pub fn run_due(&self) -> Option<Duration> {
         self.handle.run_due();

@@ -169,7 +169,12 @@ fn assemble(
     shared.context.attention.set(Box::new(move |request| {
         if let Some(shared) = this.upgrade() {
             match request {
-                Request::Sync(tp, due) => shared.background.ask_sync(tp, due),
+                Request::Sync(tp, due) => {
+                    shared.background.ask_sync(tp, due);
+                    // Without the thread it is done by whoever waits, or by the close.
+                    let _ = shared.wake_background();
+                    return;
+                }
                 Request::Synced => shared.plan_checkpoint(false),
                 Request::Rolled { is_compacted } => {
                     shared.plan_checkpoint(true);
@@ -179,8 +184,7 @@ fn assemble(
                 }
                 Request::Grew => shared.plan_checks(),
             }
-            // Without the thread the sync is done by whoever waits, or by the close.
-            let _ = shared.wake_background();
+            shared.wake_upkeep();
         }
     }));
     #[cfg(feature = "testing")]

@@ -62,8 +62,7 @@ impl Shared {
             self.plan_cleaning();
         }
         if self.next_upkeep().is_some() {
-            // Without a thread whoever runs due work does it.
-            let _ = self.wake_background();
+            self.wake_upkeep();
         }
     }
 
@@ -71,7 +70,7 @@ impl Shared {
     pub(crate) fn config_changed(&self) {
         self.plan_checks();
         self.plan_cleaning();
-        let _ = self.wake_background();
+        self.wake_upkeep();
     }
 
     /// Does what is due. Runs callbacks of producers; the caller holds no lock.

@@ -63,7 +63,7 @@ impl Shared {
     pub(crate) fn store_log_start(&self, log: &Arc<Log>) -> Result<()> {
         let outcome = self.store_log_starts(std::slice::from_ref(log));
         self.plan_checks();
-        let _ = self.wake_background();
+        self.wake_upkeep();
         match outcome {
             Err(error) if error.kind() == ErrorKind::StorageFull => {
                 self.remove_expired(&self.logs())

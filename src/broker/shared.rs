@@ -101,10 +101,15 @@ impl Shared {
     /// Tells the background thread that something is due sooner than it knows.
     pub(crate) fn wake_background(&self) -> Result<()> {
         let work: Weak<dyn Work> = self.this.clone();
-        if self.cleaner.is_started() {
-            self.cleaner.wake(&work)?;
-        }
         self.background.wake(&work)
+    }
+
+    /// Tells the thread that keeps the time for the upkeep that some was planned.
+    pub(super) fn wake_upkeep(&self) {
+        let work: Weak<dyn Work> = self.this.clone();
+        let keeper = if self.cleaner.is_started() { &self.cleaner } else { &self.background };
+        // Without a thread whoever runs due work does it.
+        let _ = keeper.wake(&work);
     }
 
     fn is_own_thread(&self) -> bool {

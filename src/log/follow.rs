@@ -23,6 +23,9 @@ use crate::record::{BATCH_HEADER_LEN, BatchHeader};
 use crate::storage::{FileName, FilePath, Open};
 use crate::types::TopicPartition;
 
+/// How often a read is begun again because files went while it was under way.
+const LOOKS_MAX: u32 = 10;
+
 impl Log {
     /// Opens a partition's directory without touching it.
     pub(crate) fn open_read_only(
@@ -67,6 +70,31 @@ impl Log {
         Ok(more)
     }
 
+    /// Looks at the directory as if for the first time: files that were read are not there any
+    /// more. What was read of the newest segment stays.
+    fn refresh_anew(&self) -> Result<()> {
+        let writer = self.writer.lock();
+        let known = self.segments();
+        self.set_segments(known.iter().filter(|segment| !segment.is_sealed()).cloned().collect());
+        drop(writer);
+        self.refresh().map(|_| ())
+    }
+
+    /// Reads something of a log that may be followed: the owner may compact and remove files
+    /// meanwhile, and only so many stay open.
+    pub(crate) fn read_followed<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        let mut looks = 0;
+        loop {
+            let outcome = read();
+            let is_gone = outcome.as_ref().is_err_and(Error::is_missing_file);
+            if !is_gone || !matches!(self.halt(), Some(Halt::ReadOnly)) || looks == LOOKS_MAX {
+                return outcome;
+            }
+            looks += 1;
+            self.refresh_anew()?;
+        }
+    }
+
     /// The writer's producer state is that at the end of what was taken in so far.
     fn refresh_segments(&self, writer: &mut Writer) -> Result<()> {
         let mut report = PartitionReport::new(self.tp.clone());
@@ -77,38 +105,54 @@ impl Log {
         let mut segments = Vec::new();
         for base in listing.logs.keys().copied() {
             let before = known.iter().find(|segment| segment.base_offset == base);
-            let revision = before.map_or(0, |segment| segment.revision);
-            let segment = match before {
-                Some(segment) if !replaced.contains(&base) => Arc::clone(segment),
-                _ => {
-                    let revision = if before.is_some() { revision + 1 } else { 0 };
-                    let is_swapped = listing.swaps.contains(&base);
-                    let (is_newest, place) = (base == newest, (base, revision));
-                    match self.follow_segment(place, is_newest, is_swapped)? {
-                        Some(segment) => segment,
-                        None => continue,
-                    }
-                }
+            let is_swapped = listing.swaps.contains(&base);
+            let mut open = |writer: &mut Writer| {
+                writer.opened += 1;
+                self.follow_segment((base, writer.opened), base == newest, is_swapped)
             };
-            if !segment.is_sealed() {
-                // The newest when it was first seen. Older segments are read when they are wanted.
-                if writer.producers.is_none() {
-                    self.set_segments(segments.clone());
-                    self.set_start(segments.first().map_or(base, |first| first.base_offset));
-                    self.publish(base, base);
-                    writer.producers = Some(self.producers_at(base).unwrap_or_default());
-                }
-                self.extend(&segment, writer)?;
-                if base != newest {
-                    segment.finish_following(segment.file().len()?);
+            let mut segment = match before {
+                Some(segment) if !replaced.contains(&base) => Some(Arc::clone(segment)),
+                _ => open(writer)?,
+            };
+            if let Some(growing) = segment.as_ref().filter(|segment| !segment.is_sealed()) {
+                match self.take_in(growing, base == newest, &segments, writer) {
+                    // It was finished, and compacted or removed, since it was read last.
+                    Err(error) if error.is_missing_file() => {
+                        writer.producers = None;
+                        segment = open(writer)?.filter(|segment| segment.is_sealed());
+                    }
+                    outcome => outcome?,
                 }
             }
-            segments.push(segment);
+            segments.extend(segment);
         }
         if let Some(first) = segments.first() {
             self.set_start(first.base_offset);
         }
         self.set_segments(segments);
+        Ok(())
+    }
+
+    /// Takes in what came to a segment that was the newest when it was first seen. Older segments
+    /// are read when they are wanted.
+    fn take_in(
+        &self,
+        segment: &Arc<Segment>,
+        is_newest: bool,
+        before: &[Arc<Segment>],
+        writer: &mut Writer,
+    ) -> Result<()> {
+        if writer.producers.is_none() {
+            let base = segment.base_offset;
+            self.set_segments(before.to_vec());
+            self.set_start(before.first().map_or(base, |first| first.base_offset));
+            self.publish(base, base);
+            writer.producers = Some(self.producers_at(base).unwrap_or_default());
+        }
+        self.extend(segment, writer)?;
+        if !is_newest {
+            segment.finish_following(segment.file().len()?);
+        }
         Ok(())
     }
 
@@ -133,7 +177,7 @@ impl Log {
         let config = self.config();
         let interval = config.index_interval_bytes;
         // The files beside one that was compacted may be those of another.
-        let is_compacted = config.cleanup_policy.is_compacted() || is_swapped || revision > 0;
+        let is_compacted = config.cleanup_policy.is_compacted() || is_swapped;
         let demand = Demand { epoch: None, ..self.provenance().demand(base, 0) };
         let continuous = demand.continuous && (newest || !is_compacted);
         let demand = Demand { continuous, ..demand };

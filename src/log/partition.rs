@@ -91,6 +91,8 @@ pub(crate) struct Writer {
     pub(crate) unflushed: i64,
     /// In a log that is followed: the last batch that was taken in.
     pub(crate) followed: Option<Followed>,
+    /// In a log that is followed: how many segments were opened.
+    pub(crate) opened: u32,
     /// The offset of the newest producer snapshot on disk.
     pub(crate) snapshot_offset: Option<i64>,
 }
@@ -185,6 +187,7 @@ impl Log {
                 jitter: 0,
                 unflushed: 0,
                 followed: None,
+                opened: 0,
                 snapshot_offset: opened.snapshot_offset,
             }),
             segments: RwLock::new(Arc::new(opened.segments)),

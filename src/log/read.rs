@@ -33,6 +33,16 @@ impl Log {
         cursor: &mut Cursor,
         options: ReadOptions,
     ) -> Result<Vec<RecordBatch>> {
+        let (batches, moved) = self.read_followed(|| {
+            let mut moved = cursor.clone();
+            let batches = self.read_from(&mut moved, options)?;
+            Ok((batches, moved))
+        })?;
+        *cursor = moved;
+        Ok(batches)
+    }
+
+    fn read_from(&self, cursor: &mut Cursor, options: ReadOptions) -> Result<Vec<RecordBatch>> {
         let (start, end) = (self.start_offset(), self.end_offset());
         if matches!(self.halt(), Some(Halt::Closed | Halt::Deleted))
             && let Some(error) = self.end_error()
@@ -114,6 +124,14 @@ impl Log {
 
     /// The offset a specification means now; `None` where no record answers it.
     pub(crate) fn offset_for(
+        &self,
+        spec: OffsetSpec,
+        isolation: IsolationLevel,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        self.read_followed(|| self.find(spec, isolation))
+    }
+
+    fn find(
         &self,
         spec: OffsetSpec,
         isolation: IsolationLevel,

@@ -27,6 +27,7 @@ mod consumer_futures;
 mod coordinators;
 mod crafted;
 mod follow;
+mod follow_upkeep;
 mod group_admin;
 mod group_faults;
 mod group_model;

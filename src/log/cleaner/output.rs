@@ -23,7 +23,8 @@ pub(super) const KINDS: [SegmentFile; 4] =
 pub(super) struct Output<'a> {
     log: &'a Log,
     base_offset: i64,
-    file: File,
+    /// Made when there is something to write: most of what is small does not change.
+    file: Option<File>,
     /// What is not written yet.
     buffer: Vec<u8>,
     written: u64,
@@ -38,27 +39,26 @@ pub(super) struct Finished {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn create(log: &'a Log, base_offset: i64) -> Result<Self> {
-        let storage = &log.context.storage;
-        remove(storage, &log.dir, base_offset, CLEANED_SUFFIX)?;
-        let name = suffixed(SegmentFile::Log, base_offset, CLEANED_SUFFIX);
-        let file = storage.open(&FilePath::within(&log.dir, name), Open::CreateNew)?;
+    pub(super) fn new(log: &'a Log, base_offset: i64) -> Self {
         let index = IndexBuilder::new(base_offset, log.config().index_interval_bytes);
-        Ok(Self {
+        Self {
             log,
             base_offset,
-            file,
+            file: None,
             buffer: Vec::new(),
             written: 0,
             contents: Rebuilt { index, aborted: Vec::new() },
-        })
+        }
     }
 
     /// Adds a batch behind those before it.
     pub(super) fn push(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<()> {
         self.contents.index.add(header, self.written + self.buffer.len() as u64);
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
+        if self.buffer.len() < WRITE_BYTES {
+            return Ok(());
+        }
+        self.write().map(|_| ())
     }
 
     /// Adds an aborted transaction of which something is left.
@@ -66,16 +66,28 @@ impl<'a> Output<'a> {
         self.contents.aborted.push(txn);
     }
 
-    fn write(&mut self) -> Result<()> {
-        self.file.write_all_at(self.written, &self.buffer)?;
+    fn write(&mut self) -> Result<File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => self.create()?,
+        };
+        file.write_all_at(self.written, &self.buffer)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        Ok(())
+        self.file = Some(file.clone());
+        Ok(file)
+    }
+
+    fn create(&self) -> Result<File> {
+        let (storage, dir) = (&self.log.context.storage, &self.log.dir);
+        remove(storage, dir, self.base_offset, CLEANED_SUFFIX)?;
+        let name = suffixed(SegmentFile::Log, self.base_offset, CLEANED_SUFFIX);
+        storage.open(&FilePath::within(dir, name), Open::CreateNew)
     }
 
     /// Makes the segment durable. It is as old as the last of those it is made of.
     pub(super) fn finish(mut self, modified_millis: i64) -> Result<Finished> {
-        self.write()?;
+        let file = self.write()?;
         self.contents.index.finish();
         let index = &self.contents.index;
         let txns = transactions::encode(&self.contents.aborted);
@@ -92,10 +104,10 @@ impl<'a> Output<'a> {
                 file.sync()?;
             }
         }
-        self.file.sync()?;
+        file.sync()?;
         // Only retention of records without timestamps looks at it.
-        let _ = self.file.set_modified_millis(modified_millis);
-        Ok(Finished { file: self.file, size: self.written, contents: self.contents })
+        let _ = file.set_modified_millis(modified_millis);
+        Ok(Finished { file, size: self.written, contents: self.contents })
     }
 }
 

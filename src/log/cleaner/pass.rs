@@ -57,6 +57,7 @@ pub(crate) enum Unclean {
 impl From<Error> for Unclean {
     fn from(error: Error) -> Self {
         match error.kind() {
+            ErrorKind::Closed => Self::Stopped,
             ErrorKind::Io | ErrorKind::StorageFull => Self::Failed(error),
             _ => Self::Damaged(error),
         }
@@ -101,6 +102,9 @@ impl Log {
         // Before the lock is taken: a sync may run user code.
         self.sync_to(request.what.end).map_err(Unclean::Failed)?;
         let Some(_upkeep) = self.upkeep.try_lock() else { return Err(Unclean::Stopped) };
+        if (request.must_stop)() || self.halt().is_some() {
+            return Err(Unclean::Stopped);
+        }
         let segments = self.segments();
         let mut pass = Pass { log: self, request, segments: &segments, done: Cleaned::default() };
         let last = pass.read_keys()?;
@@ -226,7 +230,7 @@ impl Pass<'_> {
             now_millis: self.request.now_millis,
             delete_retention_ms: self.log.config().delete_retention_ms,
         };
-        let mut output = Output::create(self.log, first.base_offset)?;
+        let mut output = Output::new(self.log, first.base_offset);
         let mut changed = old.len() > 1;
         for segment in old {
             let end = self.end_of(segment);
@@ -255,12 +259,13 @@ impl Pass<'_> {
                 output.push(header, bytes)?;
             }
         }
-        let modified = newest.file().modified_millis()?;
-        let finished = output.finish(modified)?;
         if !changed {
+            drop(output);
             remove(&self.log.context.storage, &self.log.dir, first.base_offset, CLEANED_SUFFIX)?;
             return Ok(());
         }
+        let modified = newest.file().modified_millis()?;
+        let finished = output.finish(modified)?;
         (self.request.expect_gaps)(gaps_end)?;
         swap::replace(self.log, old, finished)?;
         Ok(())
