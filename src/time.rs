@@ -43,6 +43,8 @@ pub(crate) enum Idle {
 pub(crate) trait Timers: Send + Sync {
     /// The monotonic time at which something becomes due.
     fn next_due(&self) -> Option<Duration>;
+    /// The same for what a caller may be waiting for. Nobody waits for old records to go.
+    fn next_awaited(&self) -> Option<Duration>;
     /// Does everything that is due.
     fn run_due(&self);
 }
@@ -202,9 +204,13 @@ impl MockTime {
     }
 
     /// Moves to the next timer due by `limit` and runs it, or to `limit`. Says whether a timer ran.
+    /// Without a limit time passes only while there is something to wait for.
     pub(crate) fn run_next(&self, limit: Option<Duration>) -> bool {
         let timers: Vec<Arc<dyn Timers>> =
             self.timers.lock().iter().filter_map(Weak::upgrade).collect();
+        if limit.is_none() && timers.iter().all(|timers| timers.next_awaited().is_none()) {
+            return false;
+        }
         let due = timers.iter().filter_map(|t| t.next_due().map(|at| (at, t))).min_by_key(|x| x.0);
         match due {
             Some((at, timer)) if limit.is_none_or(|limit| at <= limit) => {

@@ -244,6 +244,10 @@ impl crate::time::Timers for Shared {
         Shared::next_due(self)
     }
 
+    fn next_awaited(&self) -> Option<Duration> {
+        if self.closed.load(Ordering::Acquire) { None } else { self.next_sending() }
+    }
+
     fn run_due(&self) {
         Shared::run_due(self);
     }
