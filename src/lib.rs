@@ -189,6 +189,11 @@
 //! | `message.timestamp.after.max.ms` | 1 h by the broker's clock | 1 h by the wall clock | the clock is a parameter |
 //! | `segment.bytes` minimum | 1 MiB; 14 B with the feature `testing` | 1 MiB | so that tests reach a roll |
 //!
+//! # Watching it
+//!
+//! [`Broker::metrics`] tells what is counted: appends, reads, syncs, cleanings, groups and their
+//! lag, memory. [`metrics`] lists everything.
+//!
 //! # Testing your program
 //!
 //! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are
@@ -210,7 +215,7 @@ mod coordinator;
 mod error;
 pub mod format;
 mod log;
-mod metrics;
+pub mod metrics;
 pub mod producer;
 mod random;
 pub mod record;
@@ -233,6 +238,7 @@ pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use log::config::{CleanupPolicy, ConfigEntry, TopicConfig};
 pub use log::config_change::ConfigChange;
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};
+pub use metrics::Metrics;
 pub use producer::{
     Acks, BatchDelivery, Delivery, Producer, ProducerRecord, RecordMetadata, TrySendError,
 };

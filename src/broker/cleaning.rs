@@ -10,6 +10,7 @@ use super::timetable::Task;
 use crate::error::{Error, Result};
 use crate::log::cleaner::{CleanRequest, Cleanable, Cleaned, Unclean};
 use crate::log::{Log, Provenance};
+use crate::metrics::count;
 use crate::types::TopicPartition;
 
 impl Shared {
@@ -19,14 +20,16 @@ impl Shared {
         let mut failed = false;
         let next = loop {
             let wall = self.context.clock.wall_millis();
-            let mut next = None;
+            let (mut next, mut dirt) = (None, 0.0);
             let mut dirtiest: Option<(Arc<Log>, Cleanable)> = None;
             for log in self.logs().into_iter().filter(|log| self.may_clean(log)) {
                 let first_dirty = self.upkeep.first_dirty.lock().get(&log.tp).copied();
                 let Ok(found) = log.cleanable(first_dirty, wall) else {
+                    count(self.context.counters.failed_cleanings());
                     failed = true;
                     continue;
                 };
+                dirt = found.ratio.max(dirt);
                 next = [next, found.next].into_iter().flatten().min();
                 let is_dirtier = |(_, other): &(_, Cleanable)| found.ratio > other.ratio;
                 if found.is_due
@@ -36,8 +39,9 @@ impl Shared {
                     dirtiest = Some((log, found));
                 }
             }
+            self.context.counters.cleaned().set_dirtiest(dirt);
             let Some((log, what)) = dirtiest else { break next };
-            match self.clean(&log, what, wall) {
+            match self.clean_counted(&log, what, wall) {
                 Ok(cleaned) if cleaned.end > what.first_dirty => {}
                 Err(Unclean::Damaged(error)) => {
                     self.upkeep.uncleanable.lock().insert(log.tp.clone(), error);
@@ -64,6 +68,29 @@ impl Shared {
         log.config().cleanup_policy.is_compacted()
             && log.halt().is_none()
             && !self.upkeep.uncleanable.lock().contains_key(&log.tp)
+    }
+
+    /// Cleans one log, and counts what came of it.
+    fn clean_counted(
+        &self,
+        log: &Arc<Log>,
+        what: Cleanable,
+        now_millis: i64,
+    ) -> std::result::Result<Cleaned, Unclean> {
+        let (clock, counters) = (&self.context.clock, &self.context.counters);
+        let began = clock.monotonic();
+        let outcome = self.clean(log, what, now_millis);
+        match &outcome {
+            Ok(cleaned) => {
+                let took = clock.monotonic().saturating_sub(began);
+                counters.clean_latency().record(took);
+                let bytes = (cleaned.bytes_read, cleaned.bytes_left);
+                counters.cleaned().note(took, bytes, (cleaned.records_read, cleaned.records_left));
+            }
+            Err(Unclean::Stopped) => {}
+            Err(Unclean::Damaged(_) | Unclean::Failed(_)) => count(counters.failed_cleanings()),
+        }
+        outcome
     }
 
     /// Cleans one log.

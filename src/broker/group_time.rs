@@ -63,6 +63,8 @@ impl Shared {
             let Some(state) = loaded.groups.get_mut(&placed) else { continue };
             state.lose(&id, now);
             let _ = self.store_group(&placed, state);
+            let state = state.state();
+            self.note_rebalance(loaded, &group, state);
             moved.extend(loaded.note_move(&group));
         }
         let next = loaded.hearts.values().map(|(_, heart)| heart.due()).min();
@@ -86,6 +88,7 @@ impl Shared {
             self.note_group_due(state.next_due().map(nanos));
             let gone = self.forget_expired(&placed, &mut state, loaded.adopted, now);
             if state.moves() != before {
+                self.note_rebalance(loaded, &placed.0, state.state());
                 moved.extend(loaded.note_move(&placed.0));
             }
             if !matches!(gone, Ok(true)) {

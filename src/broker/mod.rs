@@ -47,6 +47,8 @@ mod open;
 
 mod offsets;
 
+mod rebalances;
+
 mod membership;
 
 mod group_time;
@@ -60,6 +62,8 @@ mod partition;
 mod topic;
 
 mod handle;
+
+mod measuring;
 
 mod builder;
 

@@ -7,6 +7,7 @@ use super::shared::Shared;
 use super::timetable::Task;
 use crate::error::{ErrorKind, Result};
 use crate::log::Log;
+use crate::metrics::count;
 
 impl Shared {
     /// Looks for segments that have expired, and removes them.
@@ -24,6 +25,7 @@ impl Shared {
         }
         failed |= self.remove_expired(&logs).is_err();
         if failed {
+            count(self.context.counters.failed_retentions());
             self.plan(Task::Retention, self.upkeep.retention.after(now));
         }
         if let Some(next) = next {

@@ -94,7 +94,7 @@ impl Shared {
         duties.push(Arc::downgrade(duty) as Weak<dyn Duty>);
     }
 
-    fn duties(&self) -> Vec<Arc<dyn Duty>> {
+    pub(super) fn duties(&self) -> Vec<Arc<dyn Duty>> {
         self.duties.lock().iter().filter_map(Weak::upgrade).collect()
     }
 

@@ -54,6 +54,8 @@ pub(crate) mod retention;
 
 mod read;
 
+mod fetch;
+
 pub(crate) mod manifest;
 
 mod recovery;

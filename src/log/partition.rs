@@ -20,7 +20,7 @@ use super::report::DamageReport;
 use super::segment::Segment;
 use super::sync::GroupSync;
 use crate::error::{Error, ErrorCode, Result};
-use crate::metrics::count;
+use crate::metrics::{Meter, count};
 use crate::storage::FileName;
 use crate::types::{IsolationLevel, TopicPartition};
 use crate::wait::{Quiet, WaitQueue};
@@ -109,6 +109,7 @@ pub(crate) struct Log {
     pub(crate) tp: TopicPartition,
     pub(crate) dir: FileName,
     pub(crate) context: Arc<LogContext>,
+    pub(crate) meter: Arc<Meter>,
     config: RwLock<Arc<TopicConfig>>,
     pub(crate) writer: Mutex<Writer>,
     segments: RwLock<Arc<Vec<Arc<Segment>>>>,
@@ -205,6 +206,7 @@ impl Log {
             stored_start: AtomicI64::new(opened.stored.start),
             stored_recovery_point: AtomicI64::new(opened.stored.recovery_point),
             changed: AtomicBool::new(false),
+            meter: context.counters.meters().meter(),
             context,
         }
     }
@@ -395,6 +397,7 @@ impl Log {
     fn sync_now(&self) -> Result<i64> {
         // In this order: bytes below the end are in these segments, and a segment's file is marked
         // in the directory before bytes in it are published.
+        let began = self.context.clock.monotonic();
         let end = self.end_offset();
         let segments = self.segments();
         let dir = self.sync.take_dir_mark();
@@ -408,12 +411,15 @@ impl Log {
             Ok(()) if dir => self.context.storage.sync_dir(Some(&self.dir)),
             outcome => outcome,
         };
+        let took = self.context.clock.monotonic().saturating_sub(began);
+        self.context.counters.sync_latency().record(took);
         match outcome {
             Ok(()) => {
                 self.context.attention.recovery_point_moved();
                 Ok(end)
             }
             Err(error) => {
+                count(self.context.counters.failed_syncs());
                 self.stop(Halt::Poisoned(error.clone()));
                 Err(self.storage_error(error))
             }

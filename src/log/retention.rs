@@ -13,6 +13,7 @@ use super::names::SegmentFile;
 use super::partition::{Log, Writer};
 use super::segment::Segment;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::metrics::{add, count};
 
 /// What a look at a log for expired segments found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,6 +125,8 @@ impl Log {
         };
         let mut outcome = Ok(gone.len());
         for segment in &gone {
+            count(self.context.counters.segments_deleted());
+            add(self.context.counters.bytes_deleted(), segment.size());
             let mut removed = self.discard(segment);
             if !is_stored && removed.is_ok() {
                 // After a crash the gap must not lie between two segments.

@@ -208,7 +208,9 @@ impl PartitionQueue {
             .on(&self.log.tp));
         }
         let now = self.client.clock().wall_millis();
-        check_records(builder, &topic, now).map_err(|error| error.on(&self.log.tp))
+        check_records(builder, &topic, now)
+            .inspect_err(|_| count(self.log.context.counters.refused_appends()))
+            .map_err(|error| error.on(&self.log.tp))
     }
 
     /// Appends what is sealed. Says whether the next try may come at once.

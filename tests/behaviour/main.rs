@@ -33,6 +33,7 @@ mod group_model;
 mod grouped_writes;
 mod groups;
 mod idempotence;
+mod metrics;
 mod misuse;
 mod model;
 mod partition_log;
