@@ -194,6 +194,12 @@
 //! [`Broker::metrics`] tells what is counted: appends, reads, syncs, cleanings, groups and their
 //! lag, memory. [`metrics`] lists everything.
 //!
+//! With the feature `tracing` a subscriber of that crate hears of recovery, topics, rolls, syncs
+//! (`DEBUG`), retention, cleanings (a span each), rebalances, members that are lost, and of what
+//! fails: appends, syncs, checkpoints, cleanings, deliveries. There is no event for each append and
+//! none holds anything of a record. No lock is held when a subscriber is called: it may use the
+//! broker. What happens under a lock is told after it, on the same thread.
+//!
 //! # Testing your program
 //!
 //! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are
@@ -206,6 +212,7 @@
 //! * `zstd` (default): read and write zstd batches; builds the zstd C library.
 //! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
 //! * `stream`: a consumer's records as a `futures_core::Stream`.
+//! * `tracing`: events and spans of what a broker does.
 //! * `testing`: what tests of your own program need.
 
 pub mod admin;
@@ -223,6 +230,7 @@ mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod trace;
 mod types;
 mod wait;
 

@@ -9,13 +9,17 @@ use crate::log::checkpoint::{
 };
 use crate::log::{Log, Provenance, Stored, gaps};
 use crate::metrics::count;
+use crate::trace::event;
 use crate::types::TopicPartition;
 
 impl Shared {
     /// Stores the recovery points and the log starts.
     pub(crate) fn write_checkpoints(&self) -> Result<()> {
         let counters = &self.context.counters;
-        self.store_checkpoints().inspect_err(|_| count(counters.failed_checkpoints()))
+        self.store_checkpoints().inspect_err(|error| {
+            count(counters.failed_checkpoints());
+            event!(WARN, "checkpoint failed", error = error);
+        })
     }
 
     fn store_checkpoints(&self) -> Result<()> {

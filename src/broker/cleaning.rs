@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::log::cleaner::{CleanRequest, Cleanable, Cleaned, Unclean};
 use crate::log::{Log, Provenance};
 use crate::metrics::count;
+use crate::trace::{event, span};
 use crate::types::TopicPartition;
 
 impl Shared {
@@ -79,6 +80,8 @@ impl Shared {
     ) -> std::result::Result<Cleaned, Unclean> {
         let (clock, counters) = (&self.context.clock, &self.context.counters);
         let began = clock.monotonic();
+        let (topic, partition) = (log.tp.topic(), log.tp.partition());
+        let _span = span!("clean", topic = topic, partition = partition, dirty_ratio = what.ratio);
         let outcome = self.clean(log, what, now_millis);
         match &outcome {
             Ok(cleaned) => {
@@ -86,9 +89,33 @@ impl Shared {
                 counters.clean_latency().record(took);
                 let bytes = (cleaned.bytes_read, cleaned.bytes_left);
                 counters.cleaned().note(took, bytes, (cleaned.records_read, cleaned.records_left));
+                event!(
+                    INFO,
+                    "cleaned",
+                    topic = topic,
+                    partition = partition,
+                    offset = cleaned.end,
+                    bytes_read = cleaned.bytes_read,
+                    bytes_left = cleaned.bytes_left,
+                );
             }
-            Err(Unclean::Stopped) => {}
-            Err(Unclean::Damaged(_) | Unclean::Failed(_)) => count(counters.failed_cleanings()),
+            Err(Unclean::Stopped) => {
+                event!(DEBUG, "cleaning stopped", topic = topic, partition = partition);
+            }
+            Err(Unclean::Damaged(error)) => {
+                count(counters.failed_cleanings());
+                event!(WARN, "uncleanable", topic = topic, partition = partition, error = error,);
+            }
+            Err(Unclean::Failed(error)) => {
+                count(counters.failed_cleanings());
+                event!(
+                    WARN,
+                    "cleaning failed",
+                    topic = topic,
+                    partition = partition,
+                    error = error
+                );
+            }
         }
         outcome
     }

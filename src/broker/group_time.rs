@@ -10,6 +10,7 @@ use super::heart::{GroupSigns, NEVER, nanos};
 use super::shared::Shared;
 use crate::coordinator::{Group, OffsetsKey};
 use crate::error::Result;
+use crate::trace::event;
 use crate::types::TopicPartition;
 
 impl Shared {
@@ -62,6 +63,7 @@ impl Shared {
             let Ok(placed) = loaded.place(&group) else { continue };
             let Some(state) = loaded.groups.get_mut(&placed) else { continue };
             state.lose(&id, now);
+            event!(INFO, "member lost", group = &*group, member = &*id);
             let _ = self.store_group(&placed, state);
             let state = state.state();
             self.note_rebalance(loaded, &group, state);

@@ -29,6 +29,8 @@ mod upkeep;
 
 mod shared;
 
+mod telling;
+
 mod checkpoints;
 
 mod retaining;

@@ -169,6 +169,7 @@ impl Shared {
         self.topics_changed.wake_all();
         self.commits_changed().wake_all();
         self.lock.lock().take();
+        self.tell_closed(&outcome);
         ending.done(outcome)
     }
 

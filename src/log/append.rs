@@ -12,7 +12,6 @@ use super::roll::{Next, Pending};
 use super::segment::Segment;
 use super::transactions::AbortedTxn;
 use crate::error::{Error, ErrorCode, Result};
-use crate::metrics::count;
 use crate::record::{BatchBuilder, BatchHeader, ControlRecord, SealedBatch, increment_sequence};
 use crate::types::TimestampType;
 use crate::wait::Quiet;
@@ -132,8 +131,8 @@ impl Log {
             let took = self.context.clock.monotonic().saturating_sub(began);
             self.context.counters.append_latency().record(took);
         }
-        if outcome.is_err() {
-            count(self.context.counters.failed_appends());
+        if let Err(error) = &outcome {
+            self.append_failed(error);
         }
         let new = placed.get_mut(before..).unwrap_or_default();
         if !new.is_empty() {

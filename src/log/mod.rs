@@ -48,6 +48,8 @@ mod replay;
 
 mod roll;
 
+mod failed;
+
 mod append;
 
 pub(crate) mod retention;

@@ -22,6 +22,7 @@ use super::sync::GroupSync;
 use crate::error::{Error, ErrorCode, Result};
 use crate::metrics::{Meter, count};
 use crate::storage::FileName;
+use crate::trace::{event, hold};
 use crate::types::{IsolationLevel, TopicPartition};
 use crate::wait::{Quiet, WaitQueue};
 
@@ -316,10 +317,15 @@ impl Log {
     pub(crate) fn stop(&self, reason: Halt) {
         let mut halt = self.halt.write();
         let replaces = matches!(reason, Halt::Closed | Halt::Deleted);
-        if halt.is_none() || replaces {
-            *halt = Some(reason);
+        let is_new = halt.is_none();
+        if is_new || replaces {
+            *halt = Some(reason.clone());
         }
         drop(halt);
+        if let (true, Halt::Poisoned(error)) = (is_new, &reason) {
+            let (topic, partition) = (self.tp.topic(), self.tp.partition());
+            event!(ERROR, "partition stopped", topic = topic, partition = partition, error = error);
+        }
         self.readers.wake_all();
     }
 
@@ -413,6 +419,9 @@ impl Log {
         };
         let took = self.context.clock.monotonic().saturating_sub(began);
         self.context.counters.sync_latency().record(took);
+        let (topic, partition) = (self.tp.topic(), self.tp.partition());
+        let (offset, ms) = (end, took.as_secs_f64() * 1e3);
+        event!(DEBUG, "synced", topic = topic, partition = partition, offset = offset, ms = ms);
         match outcome {
             Ok(()) => {
                 self.context.attention.recovery_point_moved();
@@ -431,6 +440,7 @@ impl Log {
     /// be trusted as it is on disk.
     pub(crate) fn close(&self) -> Result<bool> {
         // Whoever cleans the log sees that the broker is closing, and ends.
+        let _hold = hold();
         let _upkeep = self.upkeep.lock();
         let stopped = {
             let _quiet = Quiet::new();

@@ -14,6 +14,7 @@ use super::partition::{Log, Writer};
 use super::segment::Segment;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::metrics::{add, count};
+use crate::trace::{event, hold};
 
 /// What a look at a log for expired segments found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,7 @@ impl Log {
         if !config.cleanup_policy.is_deleted() || self.halt().is_some() {
             return Ok(Expiry::default());
         }
+        let _hold = hold();
         // Somebody cleans the log; there will be another check.
         let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(Expiry::default()) };
         let segments = self.segments();
@@ -103,6 +105,7 @@ impl Log {
         if self.halt().is_some() {
             return Ok(0);
         }
+        let _hold = hold();
         let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(0) };
         let (start, stored) = (self.start_offset(), self.stored());
         // What lay below the start of a log that Kafka wrote stays until somebody moves the start.
@@ -123,6 +126,17 @@ impl Log {
             self.cut_epochs(&mut writer, start);
             gone.to_vec()
         };
+        let bounds = (gone.first().map_or(start, |s| s.base_offset), gone.len());
+        let (topic, partition) = (self.tp.topic(), self.tp.partition());
+        event!(
+            INFO,
+            "segments deleted",
+            topic = topic,
+            partition = partition,
+            from_offset = bounds.0,
+            log_start_offset = start,
+            segments = bounds.1,
+        );
         let mut outcome = Ok(gone.len());
         for segment in &gone {
             count(self.context.counters.segments_deleted());

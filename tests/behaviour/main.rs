@@ -26,6 +26,7 @@ mod consumer_faults;
 mod consumer_futures;
 mod coordinators;
 mod crafted;
+mod events;
 mod follow;
 mod group_admin;
 mod group_faults;
