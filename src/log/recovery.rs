@@ -54,7 +54,7 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// Scans from the segment that holds the recovery point, or the log start behind it, to the end.
+    /// Scans from the segment that holds the recovery point, or the log start behind it, on.
     pub(crate) fn run(&mut self) -> Result<()> {
         let first = self
             .segments
