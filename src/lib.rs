@@ -212,6 +212,17 @@
 //! | `message.timestamp.after.max.ms` | 1 h by the broker's clock | 1 h by the wall clock | the clock is a parameter |
 //! | `segment.bytes` minimum | 1 MiB; 14 B with the feature `testing` | 1 MiB | so that tests reach a roll |
 //!
+//! # Watching it
+//!
+//! [`Broker::metrics`] tells what is counted: appends, reads, syncs, cleanings, groups and their
+//! lag, memory. [`metrics`] lists everything.
+//!
+//! With the feature `tracing` a subscriber of that crate hears of recovery, topics, rolls, syncs
+//! (`DEBUG`), retention, cleanings (a span each), rebalances, members that are lost, and of what
+//! fails: appends, syncs, checkpoints, cleanings, deliveries. There is no event for each append and
+//! none holds anything of a record. No lock is held when a subscriber is called: it may use the
+//! broker. What happens under a lock is told after it, on the same thread.
+//!
 //! # Testing your program
 //!
 //! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are
@@ -224,6 +235,7 @@
 //! * `zstd` (default): read and write zstd batches; builds the zstd C library.
 //! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
 //! * `stream`: a consumer's records as a `futures_core::Stream`.
+//! * `tracing`: events and spans of what a broker does.
 //! * `testing`: what tests of your own program need.
 
 pub mod admin;
@@ -233,7 +245,7 @@ mod coordinator;
 mod error;
 pub mod format;
 mod log;
-mod metrics;
+pub mod metrics;
 pub mod producer;
 mod random;
 pub mod record;
@@ -241,6 +253,7 @@ mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod trace;
 mod types;
 mod wait;
 
@@ -256,6 +269,7 @@ pub use error::{Error, ErrorCode, ErrorKind, Result};
 pub use log::config::{CleanupPolicy, ConfigEntry, TopicConfig};
 pub use log::config_change::ConfigChange;
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};
+pub use metrics::Metrics;
 pub use producer::{
     Acks, BatchDelivery, Delivery, Producer, ProducerRecord, RecordMetadata, TrySendError,
 };

@@ -18,6 +18,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::time::{Clock, Idle};
+use crate::trace::{Hold, hold};
 
 /// Runs a user's code where others depend on what comes after it: a panic in it hurts nobody else.
 pub(crate) fn contain(user_code: impl FnOnce()) {
@@ -44,12 +45,12 @@ thread_local! {
 /// after the lock, and wakes them then. Nothing of the user's may run meanwhile: it could wait for
 /// a future that is held back here.
 #[derive(Debug)]
-pub(crate) struct Quiet(PhantomData<*const ()>);
+pub(crate) struct Quiet(PhantomData<*const ()>, Hold);
 
 impl Quiet {
     pub(crate) fn new() -> Self {
         QUIET.set(QUIET.get() + 1);
-        Self(PhantomData)
+        Self(PhantomData, hold())
     }
 }
 

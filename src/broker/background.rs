@@ -26,6 +26,10 @@ pub(crate) trait Duty: Send + Sync {
     fn run_due(&self);
     /// The broker is closing: does everything, due or not, and ends what cannot be done.
     fn close(&self);
+    /// If it is a producer, how many bytes it holds.
+    fn buffered_bytes(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Which thread does a piece of work.

@@ -8,11 +8,21 @@ use crate::log::checkpoint::{
     self, CLEANER_OFFSETS, LOG_STARTS, PartitionOffsets, RECOVERY_POINTS,
 };
 use crate::log::{Log, Provenance, Stored, gaps};
+use crate::metrics::count;
+use crate::trace::event;
 use crate::types::TopicPartition;
 
 impl Shared {
     /// Stores the recovery points and the log starts.
     pub(crate) fn write_checkpoints(&self) -> Result<()> {
+        let counters = &self.context.counters;
+        self.store_checkpoints().inspect_err(|error| {
+            count(counters.failed_checkpoints());
+            event!(WARN, "checkpoint failed", error = error);
+        })
+    }
+
+    fn store_checkpoints(&self) -> Result<()> {
         // One at a time, and only while the directory is ours.
         let lock = self.lock.lock();
         if lock.is_none() {
@@ -46,6 +56,7 @@ impl Shared {
         for (log, stored) in logs {
             log.set_stored(stored);
         }
+        count(self.context.counters.checkpoints());
         Ok(())
     }
 

@@ -10,6 +10,8 @@ use super::timetable::Task;
 use crate::error::{Error, Result};
 use crate::log::cleaner::{CleanRequest, Cleanable, Cleaned, Unclean};
 use crate::log::{Log, Provenance};
+use crate::metrics::count;
+use crate::trace::{event, span};
 use crate::types::TopicPartition;
 
 impl Shared {
@@ -23,7 +25,7 @@ impl Shared {
                 break next;
             }
             for (log, what) in due {
-                let cleaned = self.clean(&log, what, wall);
+                let cleaned = self.clean_counted(&log, what, wall);
                 if self.closed.load(Ordering::Acquire) {
                     return;
                 }
@@ -50,7 +52,7 @@ impl Shared {
         failed: &mut BTreeSet<TopicPartition>,
     ) -> (Vec<(Arc<Log>, Cleanable)>, Option<i64>) {
         let mut due = Vec::new();
-        let mut next = None;
+        let (mut next, mut dirt) = (None, 0.0_f64);
         for log in self.logs() {
             if !self.may_clean(&log) || failed.contains(&log.tp) {
                 continue;
@@ -58,16 +60,19 @@ impl Shared {
             let first_dirty = self.upkeep.first_dirty.lock().get(&log.tp).copied();
             match log.cleanable(first_dirty, now_millis) {
                 Ok(found) => {
+                    dirt = dirt.max(found.ratio);
                     next = [next, found.next].into_iter().flatten().min();
                     if found.is_due {
                         due.push((log, found));
                     }
                 }
                 Err(_) => {
+                    count(self.context.counters.failed_cleanings());
                     failed.insert(log.tp.clone());
                 }
             }
         }
+        self.context.counters.cleaned().set_dirtiest(dirt);
         due.sort_by(|(_, a), (_, b)| b.ratio.total_cmp(&a.ratio));
         (due, next)
     }
@@ -76,6 +81,55 @@ impl Shared {
         log.config().cleanup_policy.is_compacted()
             && log.halt().is_none()
             && !self.upkeep.uncleanable.lock().contains_key(&log.tp)
+    }
+
+    /// Cleans one log, and counts what came of it.
+    fn clean_counted(
+        &self,
+        log: &Arc<Log>,
+        what: Cleanable,
+        now_millis: i64,
+    ) -> std::result::Result<Cleaned, Unclean> {
+        let (clock, counters) = (&self.context.clock, &self.context.counters);
+        let began = clock.monotonic();
+        let (topic, partition) = (log.tp.topic(), log.tp.partition());
+        let _span = span!("clean", topic = topic, partition = partition, dirty_ratio = what.ratio);
+        let outcome = self.clean(log, what, now_millis);
+        match &outcome {
+            Ok(cleaned) => {
+                let took = clock.monotonic().saturating_sub(began);
+                counters.clean_latency().record(took);
+                let bytes = (cleaned.bytes_read, cleaned.bytes_left);
+                counters.cleaned().note(took, bytes, (cleaned.records_read, cleaned.records_left));
+                event!(
+                    INFO,
+                    "cleaned",
+                    topic = topic,
+                    partition = partition,
+                    offset = cleaned.end,
+                    bytes_read = cleaned.bytes_read,
+                    bytes_left = cleaned.bytes_left,
+                );
+            }
+            Err(Unclean::Stopped) => {
+                event!(DEBUG, "cleaning stopped", topic = topic, partition = partition);
+            }
+            Err(Unclean::Damaged(error)) => {
+                count(counters.failed_cleanings());
+                event!(WARN, "uncleanable", topic = topic, partition = partition, error = error,);
+            }
+            Err(Unclean::Failed(error)) => {
+                count(counters.failed_cleanings());
+                event!(
+                    WARN,
+                    "cleaning failed",
+                    topic = topic,
+                    partition = partition,
+                    error = error
+                );
+            }
+        }
+        outcome
     }
 
     /// Cleans one log.

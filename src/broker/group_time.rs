@@ -10,6 +10,7 @@ use super::heart::{GroupSigns, NEVER, nanos};
 use super::shared::Shared;
 use crate::coordinator::{Group, OffsetsKey};
 use crate::error::Result;
+use crate::trace::event;
 use crate::types::TopicPartition;
 
 impl Shared {
@@ -62,7 +63,10 @@ impl Shared {
             let Ok(placed) = loaded.place(&group) else { continue };
             let Some(state) = loaded.groups.get_mut(&placed) else { continue };
             state.lose(&id, now);
+            event!(INFO, "member lost", group = &*group, member = &*id);
             let _ = self.store_group(&placed, state);
+            let state = state.state();
+            self.note_rebalance(loaded, &group, state);
             moved.extend(loaded.note_move(&group));
         }
         let next = loaded.hearts.values().map(|(_, heart)| heart.due()).min();
@@ -86,6 +90,7 @@ impl Shared {
             self.note_group_due(state.next_due().map(nanos));
             let gone = self.forget_expired(&placed, &mut state, loaded.adopted, now);
             if state.moves() != before {
+                self.note_rebalance(loaded, &placed.0, state.state());
                 moved.extend(loaded.note_move(&placed.0));
             }
             if !matches!(gone, Ok(true)) {

@@ -61,6 +61,8 @@ pub(super) struct Loaded {
     pub(super) signs: BTreeMap<String, Arc<GroupSigns>>,
     /// When the members of this process polled, by member id, and the group each is in.
     pub(super) hearts: BTreeMap<Arc<str>, (Arc<str>, Arc<Heart>)>,
+    /// Since when groups rebalance, on the monotonic clock.
+    pub(super) rebalancing: BTreeMap<String, Duration>,
 }
 
 impl Loaded {
@@ -187,6 +189,20 @@ impl Loaded {
     fn may_stray(&self) -> bool {
         let strays = |(group, at): &Placed| *at != group_partition(group, self.partitions);
         self.adopted || self.groups.keys().any(strays)
+    }
+
+    /// Every group there is something to tell about, once each: where [`place`](Self::place) finds
+    /// it.
+    pub(super) fn known(&self) -> Vec<(&str, &Group)> {
+        let mut known: Vec<(&Placed, &Group)> =
+            self.groups.iter().filter(|(_, group)| !group.is_blank()).collect();
+        // Those of one name lie side by side: the one at home first, then the newest.
+        known.sort_by_key(|((name, at), group)| {
+            let strays = *at != group_partition(name, self.partitions);
+            (name, strays, std::cmp::Reverse(group.commits.newest()))
+        });
+        known.dedup_by_key(|((name, _), _)| name);
+        known.into_iter().map(|((name, _), group)| (&**name, group)).collect()
     }
 
     /// Whether this partition cannot be read to its end.

@@ -49,6 +49,7 @@ impl Shared {
                 written => written,
             };
             if state.moves() != before {
+                self.note_rebalance(loaded, name, state.state());
                 moved = loaded.note_move(name);
             }
             self.note_group_due(state.next_due().map(nanos));

@@ -29,6 +29,8 @@ mod upkeep;
 
 mod shared;
 
+mod telling;
+
 mod checkpoints;
 
 mod retaining;
@@ -49,6 +51,8 @@ mod verify;
 
 mod offsets;
 
+mod rebalances;
+
 mod membership;
 
 mod group_time;
@@ -62,6 +66,8 @@ mod partition;
 mod topic;
 
 mod handle;
+
+mod measuring;
 
 mod builder;
 

@@ -11,6 +11,7 @@ use crate::coordinator::{CommitValue, Group, Member, OffsetsKey, check_position,
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::names::CONSUMER_OFFSETS;
 use crate::log::{Appended, Log};
+use crate::metrics::{add, count};
 use crate::record::BatchBuilder;
 use crate::types::{OffsetAndMetadata, Offsets, TopicPartition};
 use crate::wait::Quiet;
@@ -121,6 +122,8 @@ impl Shared {
             let records: Vec<_> =
                 values.iter().map(|(tp, value)| commit_record(group, tp, value)).collect();
             let appended = self.append_offsets(placed.1, &records, now)?;
+            count(self.context.counters.commits());
+            add(self.context.counters.offsets_committed(), values.len() as u64);
             for (tp, value) in values {
                 state.commits.insert(&tp, value);
             }

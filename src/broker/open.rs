@@ -73,6 +73,7 @@ impl Shared {
         }
         shared.finish_deletions()?;
         shared.plan_first_upkeep();
+        shared.tell_opened();
         Ok(shared)
     }
 

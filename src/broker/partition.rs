@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::shared::Handle;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{self, Log, check_records, names};
+use crate::metrics::count;
 use crate::record::{BatchBuilder, Header};
 use crate::types::{IsolationLevel, OffsetAndTimestamp, OffsetSpec, TimestampType, TopicPartition};
 
@@ -191,7 +192,9 @@ impl Partition {
             let timestamp = record.timestamp.unwrap_or(now);
             batch.append(Some(timestamp), record.key, record.value, record.headers)?;
         }
-        check_records(&batch, &config, now).map_err(|error| error.on(&self.log.tp))?;
+        check_records(&batch, &config, now)
+            .inspect_err(|_| count(self.log.context.counters.refused_appends()))
+            .map_err(|error| error.on(&self.log.tp))?;
         let placed = self.log.append(batch.seal()?).inspect_err(|_| self.log.fail_waiting())?;
         if placed.sync_due {
             self.log.sync_to(placed.end())?;

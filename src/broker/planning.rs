@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use super::timetable::Task;
 use crate::log::Log;
+use crate::trace::event;
 
 /// Kafka's `log.flush.offset.checkpoint.interval.ms`.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -104,13 +105,18 @@ impl Shared {
     /// Forgets producers that have been silent for long.
     fn forget_producers(&self, now: Duration) {
         let before = self.context.producers_expire_before();
-        let mut any = false;
+        let (mut any, mut forgotten) = (false, 0);
         for log in self.logs() {
             let mut writer = log.writer.lock();
             if let Some(producers) = &mut writer.producers {
+                let known = producers.len();
                 producers.expire(before);
+                forgotten += known.saturating_sub(producers.len());
                 any |= !producers.is_empty();
             }
+        }
+        if forgotten > 0 {
+            event!(DEBUG, "producers forgotten", count = forgotten);
         }
         if any {
             self.plan(Task::Producers, self.upkeep.producers.after(now));

@@ -7,6 +7,8 @@ use super::shared::Shared;
 use super::timetable::Task;
 use crate::error::{ErrorKind, Result};
 use crate::log::Log;
+use crate::metrics::count;
+use crate::trace::event;
 
 impl Shared {
     /// Looks for segments that have expired, and removes them.
@@ -19,11 +21,23 @@ impl Shared {
         for log in &logs {
             match log.expire(wall) {
                 Ok(expiry) => next = [next, expiry.next].into_iter().flatten().min(),
-                Err(_) => failed = true,
+                Err(error) => {
+                    let (topic, partition) = (log.tp.topic(), log.tp.partition());
+                    let error = &error;
+                    event!(
+                        WARN,
+                        "retention failed",
+                        topic = topic,
+                        partition = partition,
+                        error = error,
+                    );
+                    failed = true;
+                }
             }
         }
         failed |= self.remove_expired(&logs).is_err();
         if failed {
+            count(self.context.counters.failed_retentions());
             self.plan(Task::Retention, self.upkeep.retention.after(now));
         }
         if let Some(next) = next {

@@ -94,7 +94,7 @@ impl Shared {
         duties.push(Arc::downgrade(duty) as Weak<dyn Duty>);
     }
 
-    fn duties(&self) -> Vec<Arc<dyn Duty>> {
+    pub(super) fn duties(&self) -> Vec<Arc<dyn Duty>> {
         self.duties.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
@@ -127,22 +127,25 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return None;
         }
-        [self.next_sending(), self.next_upkeep()].into_iter().flatten().min()
+        [self.next_awaited(), self.next_upkeep()].into_iter().flatten().min()
     }
 
     /// Does everything that is due. Runs on the caller's thread.
     pub(crate) fn run_due(&self) {
-        self.run_sending();
+        self.run_awaited();
         self.run_upkeep();
     }
 
-    /// When something is due next but upkeep.
-    fn next_sending(&self) -> Option<Duration> {
+    /// When something is due next that somebody may wait for: all but upkeep.
+    pub(crate) fn next_awaited(&self) -> Option<Duration> {
+        if self.closed.load(Ordering::Acquire) {
+            return None;
+        }
         [self.next_duty(), self.background.next_sync()].into_iter().flatten().min()
     }
 
-    /// Does everything that is due but upkeep.
-    fn run_sending(&self) {
+    /// Does what is due that somebody may wait for: all but upkeep.
+    pub(crate) fn run_awaited(&self) {
         for duty in self.duties() {
             contain(|| duty.run_due());
         }
@@ -174,6 +177,7 @@ impl Shared {
         self.topics_changed.wake_all();
         self.commits_changed().wake_all();
         self.lock.lock().take();
+        self.tell_closed(&outcome);
         ending.done(outcome)
     }
 
@@ -216,7 +220,7 @@ impl Work for Shared {
         }
         match role {
             Role::Cleaner => self.next_upkeep(),
-            Role::Sender if self.cleaner.is_started() => self.next_sending(),
+            Role::Sender if self.cleaner.is_started() => self.next_awaited(),
             Role::Sender => Shared::next_due(self),
         }
     }
@@ -225,7 +229,7 @@ impl Work for Shared {
         match role {
             Role::Cleaner => self.run_upkeep(),
             Role::Sender => {
-                self.run_sending();
+                self.run_awaited();
                 let now = self.context.clock.monotonic();
                 let is_due = self.next_upkeep().is_some_and(|due| due <= now);
                 let work: Weak<dyn Work> = self.this.clone();
@@ -245,7 +249,7 @@ impl crate::time::Timers for Shared {
     }
 
     fn next_awaited(&self) -> Option<Duration> {
-        if self.closed.load(Ordering::Acquire) { None } else { self.next_sending() }
+        Shared::next_awaited(self)
     }
 
     fn run_due(&self) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::log::config_change::{ConfigChange, altered};
+use crate::trace::event;
 use crate::types::TopicId;
 
 impl Shared {
@@ -37,6 +38,7 @@ impl Shared {
         topic.set_config(&Arc::new(config));
         drop(catalog);
         self.config_changed();
+        event!(INFO, "topic altered", topic = name, changes = changes.len());
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use crate::log::report::OnDamage;
 use crate::log::{Halt, Log, OpenOptions, Provenance, TopicConfig};
 use crate::random::Random;
 use crate::storage::{FileName, FilePath, Open, Storage};
+use crate::trace::{event, hold};
 use crate::types::{TimestampType, TopicId, TopicPartition};
 use crate::wait::Quiet;
 
@@ -178,6 +179,7 @@ impl Shared {
         self.topics.write().insert(name, Arc::clone(&state));
         drop(catalog);
         self.topics_changed();
+        event!(INFO, "topic created", topic = topic.name.as_str(), partitions = partitions);
         Ok(state)
     }
 
@@ -280,6 +282,7 @@ impl Shared {
         topic.add_logs(logs);
         drop(catalog);
         self.topics_changed();
+        event!(INFO, "partitions created", topic = name, partitions = total);
         Ok(())
     }
 
@@ -331,6 +334,7 @@ impl Shared {
         for log in logs.iter() {
             log.sync.fail(&Error::unknown_topic(name));
         }
+        event!(INFO, "topic deleted", topic = name);
         outcome
     }
 
@@ -371,6 +375,7 @@ impl Shared {
     /// Ends the deletions that the open found: their files are gone, what groups committed for the
     /// topics may not be. Where that cannot be done now, the mark stays for the next open.
     pub(super) fn finish_deletions(&self) -> Result<()> {
+        let _hold = hold();
         let mut catalog = self.catalog.lock();
         let mut changed = catalog.clone();
         changed.topics.retain(|name, topic| !topic.deleting || self.forget_commits(name).is_err());

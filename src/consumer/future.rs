@@ -158,7 +158,7 @@ impl<'a> Pending<'a> {
             }
             if !threads {
                 // Perhaps what is to be read lies in a batch that lingers past its time.
-                broker.run_due();
+                broker.run_awaited();
             }
             let (hold, seen) = (nothing.hold, consumer.seen(&nothing));
             let watch = match self.watch.take() {

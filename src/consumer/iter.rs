@@ -61,7 +61,7 @@ impl Consumer {
     pub fn read_to_end(&self) -> Result<Records> {
         self.broker.check_open()?;
         // Batches that linger past their time belong to what there is.
-        self.broker.run_due();
+        self.broker.run_awaited();
         let now = self.broker.context.clock.monotonic();
         let _polling = Polling::begin(self);
         let mut state = self.enter()?;

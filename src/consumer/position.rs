@@ -114,8 +114,8 @@ impl Position {
             self.cursor = Cursor::new(offset);
         }
         let mut bytes = 0;
-        for batch in log.read(&mut self.cursor, options)? {
-            match Unread::new(&batch) {
+        for batch in log.fetch(&mut self.cursor, options)? {
+            match Unread::new(&batch, log) {
                 Ok(unread) => {
                     bytes += batch.header().size();
                     self.ahead.push_back(unread);

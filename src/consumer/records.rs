@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::broker::Partition;
 use crate::error::{Error, Result};
-use crate::log::{Cursor, ReadOptions};
+use crate::log::{Cursor, Log, ReadOptions};
+use crate::metrics::Held;
 use crate::record::{BatchHeader, Header, HeaderIter, RecordBatch, RecordView};
 use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TimestampType, TopicPartition};
 
@@ -32,9 +33,10 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    pub(crate) fn new(batch: &RecordBatch) -> Result<Self> {
+    pub(crate) fn new(batch: &RecordBatch, log: &Log) -> Result<Self> {
         let header = *batch.header();
-        let data = batch.records_data()?;
+        let gauge = log.context.counters.decompressed_bytes();
+        let data = batch.records_data_as(|data| Bytes::from_owner(Held::new(data, gauge)))?;
         Ok(Self { header, data, at: 0, left: header.records_count() })
     }
 
@@ -448,9 +450,9 @@ impl Partition {
         }
         loop {
             let before = cursor.offset();
-            let batches = self.log.read(&mut cursor, options)?;
+            let batches = self.log.fetch(&mut cursor, options)?;
             for batch in &batches {
-                let mut unread = Unread::new(batch)?;
+                let mut unread = Unread::new(batch, &self.log)?;
                 if let Some(run) = unread.take(&self.log.tp, from, usize::MAX)? {
                     records.push(run);
                 }

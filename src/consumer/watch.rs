@@ -132,7 +132,7 @@ impl Consumer {
                 continue;
             }
             // Perhaps what is to be read lies in a batch that lingers past its time.
-            self.broker.run_due();
+            self.broker.run_awaited();
             if is_over {
                 return Ok(Records::default());
             }
@@ -219,7 +219,7 @@ impl Consumer {
         }
         // What is due already was just tried.
         let soon = self.broker.context.clock.monotonic().saturating_add(RETRY);
-        self.broker.next_due().map(|due| due.max(soon))
+        self.broker.next_awaited().map(|due| due.max(soon))
     }
 
     /// The moment that calls for another look, whatever happens until then.

@@ -130,6 +130,19 @@ impl Group {
         }
     }
 
+    pub(crate) fn state(&self) -> GroupState {
+        match self.phase {
+            Phase::Empty => GroupState::Empty,
+            Phase::PreparingRebalance { .. } => GroupState::PreparingRebalance,
+            Phase::CompletingRebalance => GroupState::CompletingRebalance,
+            Phase::Stable => GroupState::Stable,
+        }
+    }
+
+    pub(crate) fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
     /// What is told about it.
     pub(crate) fn view(&self) -> GroupView {
         let members = self.members.iter().map(|(id, entry)| MemberView {
@@ -140,12 +153,7 @@ impl Group {
             assignment: entry.assignment.clone(),
         });
         GroupView {
-            state: match self.phase {
-                Phase::Empty => GroupState::Empty,
-                Phase::PreparingRebalance { .. } => GroupState::PreparingRebalance,
-                Phase::CompletingRebalance => GroupState::CompletingRebalance,
-                Phase::Stable => GroupState::Stable,
-            },
+            state: self.state(),
             generation: self.generation,
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),

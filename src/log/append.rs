@@ -113,8 +113,10 @@ impl Log {
         let before = placed.len();
         // Nor while the caller holds a lock of its own, if it says so.
         let _quiet = Quiet::new();
+        let timed = self.meter.times_append().then(|| self.context.clock.monotonic());
         let outcome = {
             let mut writer = self.writer.lock();
+            self.meter.appends();
             loop {
                 let Some(rest) = batches.get_mut(placed.len() - before..).filter(|b| !b.is_empty())
                 else {
@@ -125,6 +127,13 @@ impl Log {
                 }
             }
         };
+        if let Some(began) = timed {
+            let took = self.context.clock.monotonic().saturating_sub(began);
+            self.context.counters.append_latency().record(took);
+        }
+        if let Err(error) = &outcome {
+            self.append_failed(error);
+        }
         let new = placed.get_mut(before..).unwrap_or_default();
         if !new.is_empty() {
             self.readers.wake_all();
@@ -179,8 +188,11 @@ impl Log {
         let count = self.assign(writer, config, &segment, batches);
         let group = batches.get(..count).unwrap_or_default();
         self.write(&segment, group)?;
+        let (mut records, mut bytes) = (0, 0);
         for batch in group {
             let header = batch.sealed().header();
+            records += header.records_count() as u64;
+            bytes += header.size() as u64;
             self.take_note(writer, &segment, header, None);
             writer.unflushed =
                 writer.unflushed.saturating_add(i64::from(header.last_offset_delta()) + 1);
@@ -195,6 +207,7 @@ impl Log {
                 sync_due,
             });
         }
+        self.meter.wrote(group.len() as u64, records, bytes);
         Ok(())
     }
 

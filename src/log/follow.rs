@@ -106,7 +106,7 @@ impl Log {
         for base in listing.logs.keys().copied() {
             let before = known.iter().find(|segment| segment.base_offset == base);
             let is_swapped = listing.swaps.contains(&base);
-            let mut open = |writer: &mut Writer| {
+            let open = |writer: &mut Writer| {
                 writer.opened += 1;
                 self.follow_segment((base, writer.opened), base == newest, is_swapped)
             };

@@ -48,11 +48,15 @@ mod replay;
 
 mod roll;
 
+mod failed;
+
 mod append;
 
 pub(crate) mod retention;
 
 mod read;
+
+mod fetch;
 
 pub(crate) mod manifest;
 

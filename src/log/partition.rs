@@ -20,8 +20,9 @@ use super::report::DamageReport;
 use super::segment::Segment;
 use super::sync::GroupSync;
 use crate::error::{Error, ErrorCode, Result};
-use crate::metrics::count;
+use crate::metrics::{Meter, count};
 use crate::storage::FileName;
+use crate::trace::event;
 use crate::types::{IsolationLevel, TopicPartition};
 use crate::wait::{Quiet, WaitQueue};
 
@@ -111,6 +112,7 @@ pub(crate) struct Log {
     pub(crate) tp: TopicPartition,
     pub(crate) dir: FileName,
     pub(crate) context: Arc<LogContext>,
+    pub(crate) meter: Arc<Meter>,
     config: RwLock<Arc<TopicConfig>>,
     pub(crate) writer: Mutex<Writer>,
     segments: RwLock<Arc<Vec<Arc<Segment>>>>,
@@ -208,6 +210,7 @@ impl Log {
             stored_start: AtomicI64::new(opened.stored.start),
             stored_recovery_point: AtomicI64::new(opened.stored.recovery_point),
             changed: AtomicBool::new(false),
+            meter: context.counters.meters().meter(),
             context,
         }
     }
@@ -317,10 +320,15 @@ impl Log {
     pub(crate) fn stop(&self, reason: Halt) {
         let mut halt = self.halt.write();
         let replaces = matches!(reason, Halt::Closed | Halt::Deleted);
-        if halt.is_none() || replaces {
-            *halt = Some(reason);
+        let is_new = halt.is_none();
+        if is_new || replaces {
+            *halt = Some(reason.clone());
         }
         drop(halt);
+        if let (true, Halt::Poisoned(error)) = (is_new, &reason) {
+            let (topic, partition) = (self.tp.topic(), self.tp.partition());
+            event!(ERROR, "partition stopped", topic = topic, partition = partition, error = error);
+        }
         self.readers.wake_all();
     }
 
@@ -398,6 +406,7 @@ impl Log {
     fn sync_now(&self) -> Result<i64> {
         // In this order: bytes below the end are in these segments, and a segment's file is marked
         // in the directory before bytes in it are published.
+        let began = self.context.clock.monotonic();
         let end = self.end_offset();
         let segments = self.segments();
         let dir = self.sync.take_dir_mark();
@@ -411,12 +420,18 @@ impl Log {
             Ok(()) if dir => self.context.storage.sync_dir(Some(&self.dir)),
             outcome => outcome,
         };
+        let took = self.context.clock.monotonic().saturating_sub(began);
+        self.context.counters.sync_latency().record(took);
+        let (topic, partition) = (self.tp.topic(), self.tp.partition());
+        let (offset, ms) = (end, took.as_secs_f64() * 1e3);
+        event!(DEBUG, "synced", topic = topic, partition = partition, offset = offset, ms = ms);
         match outcome {
             Ok(()) => {
                 self.context.attention.recovery_point_moved();
                 Ok(end)
             }
             Err(error) => {
+                count(self.context.counters.failed_syncs());
                 self.stop(Halt::Poisoned(error.clone()));
                 Err(self.storage_error(error))
             }
@@ -427,10 +442,10 @@ impl Log {
     /// files are written so that the next open need not read the log. Answers whether the log may
     /// be trusted as it is on disk.
     pub(crate) fn close(&self) -> Result<bool> {
-        // Whoever cleans the log sees that the broker is closing, and ends.
-        let _upkeep = self.upkeep.lock();
         let stopped = {
             let _quiet = Quiet::new();
+            // Whoever cleans the log sees that the broker is closing, and ends; nobody begins.
+            let _upkeep = self.upkeep.lock();
             // An append that has passed its check holds this lock until it is through.
             let _writer = self.writer.lock();
             let stopped = self.halt();

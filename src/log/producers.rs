@@ -110,6 +110,10 @@ impl ProducerStates {
         self.entries.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// The highest id of a producer.
     pub(crate) fn highest_id(&self) -> Option<i64> {
         self.entries.last_key_value().map(|(id, _)| *id)

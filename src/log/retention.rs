@@ -13,6 +13,8 @@ use super::names::SegmentFile;
 use super::partition::{Log, Writer};
 use super::segment::Segment;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::metrics::{add, count};
+use crate::trace::{event, hold};
 
 /// What a look at a log for expired segments found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,11 +30,15 @@ impl Log {
     /// active segment has expired it is rolled, and the log becomes empty.
     pub(crate) fn expire(&self, now_millis: i64) -> Result<Expiry> {
         let config = self.config();
-        if !config.cleanup_policy.is_deleted() || self.halt().is_some() {
+        if !config.cleanup_policy.is_deleted() {
             return Ok(Expiry::default());
         }
+        let _hold = hold();
         // Somebody cleans the log; there will be another check.
         let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(Expiry::default()) };
+        if self.halt().is_some() {
+            return Ok(Expiry::default());
+        }
         let segments = self.segments();
         let start = self.start_offset();
         let below = wholly_below(&segments, start);
@@ -99,10 +105,11 @@ impl Log {
     /// make them look lost: below the start that is stored, or below the stored recovery point.
     /// Says how many went.
     pub(crate) fn remove_below_start(&self) -> Result<usize> {
+        let _hold = hold();
+        let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(0) };
         if self.halt().is_some() {
             return Ok(0);
         }
-        let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(0) };
         let (start, stored) = (self.start_offset(), self.stored());
         // What lay below the start of a log that Kafka wrote stays until somebody moves the start.
         if start <= self.untouched_start() {
@@ -122,8 +129,21 @@ impl Log {
             self.cut_epochs(&mut writer, start);
             gone.to_vec()
         };
+        let bounds = (gone.first().map_or(start, |s| s.base_offset), gone.len());
+        let (topic, partition) = (self.tp.topic(), self.tp.partition());
+        event!(
+            INFO,
+            "segments deleted",
+            topic = topic,
+            partition = partition,
+            from_offset = bounds.0,
+            log_start_offset = start,
+            segments = bounds.1,
+        );
         let mut outcome = Ok(gone.len());
         for segment in &gone {
+            count(self.context.counters.segments_deleted());
+            add(self.context.counters.bytes_deleted(), segment.size());
             let mut removed = self.discard(segment);
             if !is_stored && removed.is_ok() {
                 // After a crash the gap must not lie between two segments.

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::metrics::count;
 use crate::record::BatchHeader;
 use crate::storage::FilePath;
+use crate::trace::event;
 
 /// What is about to be written in front of a batch, with the same write.
 #[derive(Debug, Default)]
@@ -127,6 +128,8 @@ impl Log {
         if let Some(active) = segments.last() {
             active.seal();
             count(self.context.counters.rolls());
+            let (topic, partition) = (self.tp.topic(), self.tp.partition());
+            event!(DEBUG, "rolled", topic = topic, partition = partition, base_offset = base);
             self.write_snapshot(writer);
             // The old segment's bytes are synced by whoever comes first; nobody waits for it.
             self.sync_later();

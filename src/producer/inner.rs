@@ -393,6 +393,12 @@ fn no_partition(topic: &str, partition: i32, count: i32) -> Error {
 }
 
 impl Duty for Inner {
+    fn buffered_bytes(&self) -> Option<usize> {
+        let memory = &self.client.memory;
+        let used = memory.total().saturating_sub(memory.free());
+        (used > 0 || !self.topics.is_closed()).then_some(used)
+    }
+
     fn next_due(&self) -> Option<Duration> {
         self.topics.all_queues().iter().filter_map(|queue| queue.accumulator.next_due()).min()
     }

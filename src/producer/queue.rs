@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, check_records};
 use crate::metrics::count;
 use crate::record::BatchBuilder;
+use crate::trace::event;
 use crate::wait::Quiet;
 
 /// How many batches are sealed before they are written.
@@ -137,6 +138,14 @@ impl PartitionQueue {
             (0..expired).for_each(|_| count(failures));
         }
         if expired > 0 {
+            let (topic, partition) = (self.log.tp.topic(), self.log.tp.partition());
+            event!(
+                WARN,
+                "delivery timed out",
+                topic = topic,
+                partition = partition,
+                batches = expired
+            );
             let _ = self.client.broker.wake_background();
         }
     }
@@ -208,7 +217,9 @@ impl PartitionQueue {
             .on(&self.log.tp));
         }
         let now = self.client.clock().wall_millis();
-        check_records(builder, &topic, now).map_err(|error| error.on(&self.log.tp))
+        check_records(builder, &topic, now)
+            .inspect_err(|_| count(self.log.context.counters.refused_appends()))
+            .map_err(|error| error.on(&self.log.tp))
     }
 
     /// Appends what is sealed. Says whether the next try may come at once.

@@ -86,13 +86,21 @@ impl RecordBatch {
     ///
     /// What [`decompress`] finds wrong.
     pub fn records_data(&self) -> Result<Bytes, DecodeError> {
+        self.records_data_as(Bytes::from)
+    }
+
+    /// The same; says how to share what had to be decompressed.
+    pub(crate) fn records_data_as(
+        &self,
+        share: impl FnOnce(Vec<u8>) -> Bytes,
+    ) -> Result<Bytes, DecodeError> {
         let section = self.bytes.slice(BATCH_HEADER_LEN.min(self.bytes.len())..);
         // A compressed batch without records is never decompressed, see the format.
         if self.header.compression() == Compression::None || self.header.records_count() == 0 {
             return Ok(section);
         }
         decompress(self.header.compression(), &section, DECOMPRESSED_BYTES_MAX)
-            .map(Bytes::from)
+            .map(share)
             .map_err(|error| self.relocate(&error, 0))
     }
 

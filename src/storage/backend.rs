@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::metrics::Pinned;
+
 /// One component of a path: never empty, `.` or `..`, without separators and NUL, at most 255
 /// bytes. By construction no name can leave the directory it is used in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +97,10 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn display_path(&self, path: &FilePath) -> PathBuf;
     /// The path of the root, for messages.
     fn root_path(&self) -> PathBuf;
+    /// What is held for readers, where that is counted: a home in memory holds nothing for them.
+    fn pinned(&self) -> Pinned {
+        Pinned::default()
+    }
     /// Makes the root directory itself if it is missing, and its entry durable.
     fn create_root(&self) -> io::Result<()>;
     /// Takes the directory's exclusive lock. `WouldBlock` when somebody else holds it; the message

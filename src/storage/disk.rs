@@ -15,6 +15,7 @@ use super::lock::DirectoryLock;
 use super::map::map;
 use super::paths::Root;
 use super::pool::{Handle, OPEN_FILES_MAX, Pool};
+use crate::metrics::{Held, Pinned};
 
 /// Reads up to this size believe the caller; above it the length of the file limits the buffer,
 /// so that a damaged length field cannot make us allocate more than there is to read.
@@ -25,6 +26,7 @@ struct Disk {
     root: Arc<Root>,
     pool: Arc<Pool>,
     mmap: bool,
+    pinned: Pinned,
 }
 
 impl Storage {
@@ -42,7 +44,7 @@ impl Storage {
     pub(super) fn disk_limited(dir: &Path, mmap: bool, open_files_max: usize) -> Self {
         let root = Arc::new(Root::new(dir));
         let pool = Pool::new(Arc::clone(&root), open_files_max);
-        Self::new(Arc::new(Disk { root, pool, mmap }))
+        Self::new(Arc::new(Disk { root, pool, mmap, pinned: Pinned::default() }))
     }
 }
 
@@ -58,6 +60,10 @@ impl Disk {
 }
 
 impl Backend for Disk {
+    fn pinned(&self) -> Pinned {
+        self.pinned.clone()
+    }
+
     fn display_path(&self, path: &FilePath) -> PathBuf {
         self.root.display(path)
     }
@@ -90,7 +96,8 @@ impl Backend for Disk {
     }
 
     fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>> {
-        Ok(Arc::new(DiskFile { handle: self.pool.open(path, open)?, mmap: self.mmap }))
+        let (handle, pinned) = (self.pool.open(path, open)?, self.pinned.clone());
+        Ok(Arc::new(DiskFile { handle, mmap: self.mmap, pinned }))
     }
 
     fn list(&self, dir: Option<&FileName>) -> io::Result<Vec<Entry>> {
@@ -155,6 +162,7 @@ impl Backend for Disk {
 struct DiskFile {
     handle: Handle,
     mmap: bool,
+    pinned: Pinned,
 }
 
 impl RawFile for DiskFile {
@@ -187,7 +195,8 @@ impl RawFile for DiskFile {
             }
         }
         buffer.truncate(got);
-        Ok(Bytes::from(buffer))
+        // One allocation, as without the counting.
+        Ok(Bytes::from_owner(Held::new(buffer, &self.pinned.chunks)))
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -206,7 +215,7 @@ impl RawFile for DiskFile {
         if !self.mmap {
             return Ok(None);
         }
-        map(&*self.handle.file()?).map(Some)
+        map(&*self.handle.file()?, &self.pinned.maps).map(Some)
     }
 
     fn modified_millis(&self) -> io::Result<i64> {

@@ -10,9 +10,11 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::metrics::{Gauge, Held};
+
 /// The whole content of `file` as it is now. The pages are read when they are touched, shared
 /// with the system's cache, and stay valid after the file is closed, renamed or unlinked.
-pub(super) fn map(file: &File) -> io::Result<Bytes> {
+pub(super) fn map(file: &File, gauge: &Gauge) -> io::Result<Bytes> {
     if file.metadata()?.len() == 0 {
         // An empty map is an error to the operating system.
         return Ok(Bytes::new());
@@ -26,7 +28,7 @@ pub(super) fn map(file: &File) -> io::Result<Bytes> {
     //   and the files are created with mode 0600. Who ignores both is outside what a map can
     //   defend against; the documentation of the `mmap` setting says so.
     let map = unsafe { memmap2::Mmap::map(file)? };
-    Ok(Bytes::from_owner(map))
+    Ok(Bytes::from_owner(Held::new(map, gauge)))
 }
 
 #[cfg(test)]
@@ -36,13 +38,16 @@ mod tests {
 
     #[test]
     fn a_map_outlives_its_file() {
+        let gauge = Gauge::default();
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        assert!(map(file.as_file()).unwrap().is_empty());
+        assert!(map(file.as_file(), &gauge).unwrap().is_empty());
         file.write_all(b"sealed").unwrap();
-        let bytes = map(file.as_file()).unwrap();
+        let bytes = map(file.as_file(), &gauge).unwrap();
         let tail = bytes.slice(3..);
         drop(bytes);
         file.close().unwrap();
-        assert_eq!(&tail[..], b"led");
+        assert_eq!((&tail[..], gauge.get()), (&b"led"[..], 6));
+        drop(tail);
+        assert_eq!(gauge.get(), 0);
     }
 }

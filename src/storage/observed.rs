@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::Storage;
 use super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile, Space};
+use crate::metrics::Pinned;
 
 /// Called with the name of the operation and the path it is about.
 type Hook = Arc<dyn Fn(&str, &str) -> io::Result<()> + Send + Sync>;
@@ -67,6 +68,10 @@ impl Backend for Observed {
 
     fn root_path(&self) -> PathBuf {
         self.inner.backend().root_path()
+    }
+
+    fn pinned(&self) -> Pinned {
+        self.inner.backend().pinned()
     }
 
     fn space(&self) -> io::Result<Option<Space>> {

@@ -11,6 +11,7 @@ pub(crate) const FLOORS: &[&str] = &[
     "error",
     "random",
     "time",
+    "trace",
     "wait",
     "metrics",
     "record",

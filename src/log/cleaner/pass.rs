@@ -18,6 +18,7 @@ use super::seen::SeenTxns;
 use super::select::{Candidate, Cleanable, State, select};
 use super::swap;
 use crate::error::{Error, ErrorKind, Result};
+use crate::trace::hold;
 use crate::types::IsolationLevel;
 
 /// What a cleaning is given.
@@ -101,6 +102,7 @@ impl Log {
         // A record goes because a later one has its key: that one must not be lost to a power cut.
         // Before the lock is taken: a sync may run user code.
         self.sync_to(request.what.end).map_err(Unclean::Failed)?;
+        let _hold = hold();
         let Some(_upkeep) = self.upkeep.try_lock() else { return Err(Unclean::Stopped) };
         if (request.must_stop)() || self.halt().is_some() {
             return Err(Unclean::Stopped);

@@ -14,6 +14,7 @@ use super::output::{CLEANED_SUFFIX, Finished, KINDS, remove, suffixed};
 use crate::error::Result;
 use crate::log::Log;
 use crate::storage::FilePath;
+use crate::trace::event;
 
 const SWAP_SUFFIX: &str = ".swap";
 
@@ -43,6 +44,15 @@ pub(super) fn replace(log: &Log, old: &[Arc<Segment>], new: Finished) -> Result<
     let from = (file, new.size);
     let segment =
         Segment::cleaned(&log.context, &log.dir, from, new.contents, (base, revision), demand);
+    let (topic, partition, count) = (log.tp.topic(), log.tp.partition(), old.len());
+    event!(
+        DEBUG,
+        "segments replaced",
+        topic = topic,
+        partition = partition,
+        base_offset = base,
+        segments = count,
+    );
     let _writer = log.writer.lock();
     let mut list = log.segments().to_vec();
     if let Some(at) = list.iter().position(|segment| Arc::ptr_eq(segment, first)) {

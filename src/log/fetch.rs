@@ -1,0 +1,33 @@
+//! Reading for those whose reads count.
+
+use super::partition::Log;
+use super::read::ReadOptions;
+use super::walk::Cursor;
+use crate::error::Result;
+use crate::metrics::count;
+use crate::record::RecordBatch;
+
+impl Log {
+    /// [`read`](Log::read) for an application: counted.
+    pub(crate) fn fetch(
+        &self,
+        cursor: &mut Cursor,
+        options: ReadOptions,
+    ) -> Result<Vec<RecordBatch>> {
+        let counters = &self.context.counters;
+        // At the end, where an idle consumer looks again and again, there is nothing to time.
+        let has_more = cursor.offset() < self.readable_end(options.isolation);
+        let timed = has_more && self.meter.times_fetch();
+        let began = timed.then(|| self.context.clock.monotonic());
+        let batches =
+            self.read(cursor, options).inspect_err(|_| count(counters.failed_fetches()))?;
+        if !batches.is_empty() {
+            self.meter.fetched(batches.iter().map(|batch| batch.bytes().len() as u64).sum());
+            if let Some(began) = began {
+                let took = self.context.clock.monotonic().saturating_sub(began);
+                counters.fetch_latency().record(took);
+            }
+        }
+        Ok(batches)
+    }
+}
