@@ -113,6 +113,8 @@ pub(super) fn finish_leftovers(
                 storage.remove_if_exists(&FilePath::within(dir, kind.name(offset)))?;
             }
         }
+        // An old segment must not be met beside the new one once nothing is called `.swap`.
+        storage.sync_dir(Some(dir))?;
     }
     for (name, parsed) in swaps {
         let Some((kind, offset)) = parsed else { continue };

@@ -75,7 +75,9 @@ impl Recovery<'_> {
         }
         // A stored recovery point past the last good batch: bytes that were durable are gone.
         let explained = self.damage.is_some() || self.report.truncated.is_some();
-        if !explained && self.end < self.recovery_point && !self.segments.is_empty() {
+        // Those below the log start may go at any time, also in an open that was interrupted.
+        let needed = self.end.max(self.log_start);
+        if !explained && needed < self.recovery_point && !self.segments.is_empty() {
             self.missing_tail()?;
         }
         self.rewrite(first)

@@ -442,13 +442,21 @@ impl Segment {
                 Some(aborted) if !aborted.is_empty() => {
                     self.write_derived(SegmentFile::TxnIndex, &transactions::encode(aborted));
                 }
-                _ => {}
+                // One that is there tells of aborts of which nothing is left.
+                Some(_) => self.remove_derived(SegmentFile::TxnIndex),
+                None => {}
             }
             self.write_derived(SegmentFile::TimeIndex, time);
             self.write_derived(SegmentFile::OffsetIndex, offset);
         }
         drop(index);
         self.sealed.store(true, Ordering::Release);
+    }
+
+    fn remove_derived(&self, kind: SegmentFile) {
+        let path = FilePath::within(&self.dir, kind.name(self.base_offset));
+        // What is left is not believed.
+        let _ = self.context.storage.remove_if_exists(&path);
     }
 
     fn write_derived(&self, kind: SegmentFile, bytes: &[u8]) {

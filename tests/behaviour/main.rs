@@ -22,6 +22,7 @@ mod clients;
 mod clocks;
 mod close;
 mod compaction;
+mod compaction_model;
 mod consumer_faults;
 mod consumer_futures;
 mod coordinators;

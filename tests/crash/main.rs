@@ -7,6 +7,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::indexing_slicing,
     reason = "a test that fails may panic; the count of cases is part of the result"
 )]
@@ -14,6 +16,7 @@
 mod deletions;
 mod faults;
 mod oracle;
+mod upkeep;
 mod workloads;
 
 use std::collections::HashSet;

@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::print_stdout,
     reason = "a test that fails may panic"
 )]
@@ -13,6 +14,7 @@
 mod check;
 mod members;
 mod senders;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,6 +22,9 @@ pub(super) enum Left {
 /// Decides batch by batch.
 pub(super) struct Filter<'a> {
     pub(super) last: &'a LastOffsets,
+    /// Where the segments end that are rewritten. A round may end before, but no gap may lie in
+    /// front of the next segment, which is not expected to have any.
+    pub(super) segments_end: i64,
     /// The last batch of each producer that the log knows.
     pub(super) producers: &'a BTreeMap<i64, LastBatch>,
     pub(super) now_millis: i64,
@@ -87,7 +90,8 @@ impl Filter<'_> {
             Some(offset) => offset == header.last_offset(),
             None => header.is_control() && header.producer_epoch() == Some(known.epoch),
         });
-        if is_last_of_producer || header.next_offset() == self.last.end() {
+        let ends = [self.last.end(), self.segments_end].contains(&header.next_offset());
+        if is_last_of_producer || ends {
             Left::Rewritten(SealedBatch::hollow(header))
         } else {
             Left::Nothing

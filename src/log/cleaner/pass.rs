@@ -228,6 +228,7 @@ impl Pass<'_> {
         let producers = self.log.last_batches()?;
         let filter = Filter {
             last,
+            segments_end: gaps_end,
             producers: &producers,
             now_millis: self.request.now_millis,
             delete_retention_ms: self.log.config().delete_retention_ms,

@@ -271,7 +271,8 @@ impl Check<'_> {
             let what = format!("of {tp} {RECOVERY_POINTS} says {durable}, it was closed at {end}");
             found.note(path, what);
         }
-        let real = walk.states.first_open_offset().unwrap_or(walk.end);
+        // A transaction that is open may begin below the log start.
+        let real = walk.states.first_open_offset().unwrap_or(walk.end).max(start);
         if walk.known() == Knowledge::All && stable != real {
             let what = format!("it says that {tp} is stable up to {stable}, not {real}");
             found.finding(path, None, what);
