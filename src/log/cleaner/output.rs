@@ -28,6 +28,8 @@ pub(super) struct Output<'a> {
     /// What is not written yet.
     buffer: Vec<u8>,
     written: u64,
+    /// The offset that follows its last batch.
+    end: i64,
     contents: Rebuilt,
 }
 
@@ -35,6 +37,7 @@ pub(super) struct Output<'a> {
 pub(super) struct Finished {
     pub(super) file: File,
     pub(super) size: u64,
+    pub(super) end: i64,
     pub(super) contents: Rebuilt,
 }
 
@@ -47,6 +50,7 @@ impl<'a> Output<'a> {
             file: None,
             buffer: Vec::new(),
             written: 0,
+            end: base_offset,
             contents: Rebuilt { index, aborted: Vec::new() },
         }
     }
@@ -55,6 +59,7 @@ impl<'a> Output<'a> {
     pub(super) fn push(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<()> {
         self.contents.index.add(header, self.written + self.buffer.len() as u64);
         self.buffer.extend_from_slice(bytes);
+        self.end = header.next_offset();
         if self.buffer.len() < WRITE_BYTES {
             return Ok(());
         }
@@ -107,7 +112,7 @@ impl<'a> Output<'a> {
         file.sync()?;
         // Only retention of records without timestamps looks at it.
         let _ = file.set_modified_millis(modified_millis);
-        Ok(Finished { file, size: self.written, contents: self.contents })
+        Ok(Finished { file, size: self.written, end: self.end, contents: self.contents })
     }
 }
 

@@ -79,6 +79,12 @@ fn take_over(log: &Log, old: &[Arc<Segment>], new: &Finished) -> Result<()> {
     let Some((first, others)) = old.split_first() else { return Ok(()) };
     for segment in others {
         log.discard(segment)?;
+        // An open that finishes the swap removes what lies below the end of the new segment. What
+        // lies above must go in order: a tombstone that went before the value it deletes would
+        // bring that back.
+        if segment.base_offset >= new.end && segment.size() > 0 {
+            storage.sync_dir(Some(&log.dir))?;
+        }
     }
     if !others.is_empty() {
         // An old segment must not be met beside the new one.
