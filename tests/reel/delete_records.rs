@@ -19,7 +19,7 @@ fn wanted(partition: i32, offset: i64) -> String {
 fn records_before_an_offset_go_and_stay_away() {
     let reel = with_records();
     let ends = reel.ends("t");
-    let full = ends.iter().position(|end| *end == 10).unwrap() as i32;
+    let full = (0..).zip(&ends).find(|(_, end)| **end == 10).unwrap().0;
     reel.write("f.json", &wanted(full, 7));
     let said = reel.run("delete-records --offset-json-file f.json", "");
     assert_eq!(
