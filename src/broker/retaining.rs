@@ -48,7 +48,7 @@ impl Shared {
 
     /// Removes what lies below the log starts, which are stored first. On a full disk what can go
     /// without that makes room.
-    fn remove_expired(&self, logs: &[Arc<Log>]) -> Result<()> {
+    pub(super) fn remove_expired(&self, logs: &[Arc<Log>]) -> Result<()> {
         let storage = &self.context.storage;
         let mut outcome = self.store_log_starts(logs);
         if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::StorageFull) {

@@ -184,6 +184,8 @@ impl Shared {
     fn close_logs(&self) -> Result<()> {
         // A topic that is being made or deleted is finished first; none begins any more.
         drop(self.catalog.lock());
+        // What lies below the log starts need not wait for the next process. Failing costs room.
+        let _ = self.remove_expired(&self.logs());
         let mut outcome = Ok(());
         let mut sound = true;
         for log in self.logs() {

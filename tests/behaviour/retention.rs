@@ -245,6 +245,28 @@ fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
+/// A short-lived process is gone before the next check.
+#[test]
+fn a_close_removes_what_lies_below_the_log_start() {
+    for home in mock_homes() {
+        let broker = home.open();
+        let log = make(&broker, &[]);
+        for _ in 0..5 {
+            put(&log, 0);
+        }
+        log.delete_records(3).unwrap();
+        drop(log);
+        broker.close().unwrap();
+        let broker = home.open();
+        assert!(broker.recovery_report().clean);
+        let log = broker.topic("t").unwrap().partition(0).unwrap();
+        assert_eq!((log.log_start_offset(), bases(&log)), (3, vec![3, 4]));
+        if home.dir().is_some() {
+            assert_eq!(files(&home, ".log"), 2);
+        }
+    }
+}
+
 #[test]
 fn records_of_compacted_and_internal_topics_are_not_deleted() {
     let broker = Broker::in_memory();
