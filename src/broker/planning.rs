@@ -57,6 +57,8 @@ impl Shared {
         let logs = self.logs();
         if logs.iter().any(|log| !log.segments().is_empty()) {
             self.plan_checks();
+            // With a delay of nothing that is at once.
+            self.plan(Task::Retention, self.upkeep.retention.first);
         }
         let is_sealed = |log: &&Arc<Log>| log.segments().len() > 1;
         if logs.iter().filter(is_sealed).any(|log| log.config().cleanup_policy.is_compacted()) {

@@ -245,6 +245,23 @@ fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
+/// A program that runs for seconds asks for the first check at once.
+#[test]
+fn the_first_check_can_be_at_once() {
+    for home in mock_homes() {
+        let broker = home.open();
+        let log = make(&broker, &[("retention.bytes", "0")]);
+        put(&log, 0);
+        put(&log, 0);
+        drop(log);
+        broker.close().unwrap();
+        let broker = home.builder().set("log.initial.task.delay.ms", "0").open().unwrap();
+        broker.run_due();
+        let log = broker.topic("t").unwrap().partition(0).unwrap();
+        assert_eq!((log.log_start_offset(), log.size()), (2, 0));
+    }
+}
+
 /// A short-lived process is gone before the next check.
 #[test]
 fn a_close_removes_what_lies_below_the_log_start() {
