@@ -296,6 +296,7 @@ impl Run<'_> {
                 self.counts.closes += 1;
                 self.take_in();
                 self.close();
+                self.model.remove_below_start();
                 self.open(true);
             }
             Step::Kill => {

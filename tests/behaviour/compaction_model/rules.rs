@@ -149,6 +149,11 @@ impl Model {
             assert!(skipped + gone < self.segs.len());
             self.start = self.start.max(self.segs[skipped + gone].base);
         }
+        self.remove_below_start();
+    }
+
+    /// What a check of retention does last, and a close.
+    pub(super) fn remove_below_start(&mut self) {
         while self.start > self.untouched && self.segs.len() > 1 && self.segs[1].base <= self.start
         {
             self.segs.remove(0);
