@@ -48,6 +48,7 @@ mod recovery;
 mod regressions;
 mod retention;
 mod retries;
+mod review;
 mod scale;
 mod sharing;
 mod topic_configs;
