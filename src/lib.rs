@@ -178,8 +178,13 @@
 //! at once. [`Topic::alter_config`] changes any of it in use. Compaction leaves gaps between
 //! offsets, which readers pass over, and never changes order or end of a log.
 //!
-//! A thread of the broker does this when something is due: retention every five minutes, dirty
-//! logs every 15 s, by the keys of [`BrokerBuilder::set`]. [`Housekeeping::Manual`] leaves it to
+//! Files are renamed when they go and removed `file.delete.delay.ms` later, or at the close; what
+//! readers hold stays valid.
+//!
+//! A thread of the broker does this when something is due: retention after 30 s and then every five
+//! minutes, dirty logs every 15 s, by the keys of [`BrokerBuilder::set`]; a program that runs for
+//! seconds at a time sets `log.initial.task.delay.ms` to 0 and `log.cleaner.backoff.ms` to less.
+//! [`Housekeeping::Manual`] leaves it to
 //! [`Broker::run_due`]; a mock clock does it when it is moved.
 //!
 //! ```

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     /// What is configured; there are topics
     #[arg(long, value_name = "topics", required_unless_present = "topic")]
     entity_type: Option<String>,
-    /// The topic; without it --describe shows all
+    /// The topic; with --entity-type alone --describe shows all
     #[arg(long, value_name = "T", requires = "entity_type")]
     entity_name: Option<String>,
     /// The topic, without --entity-type

@@ -60,7 +60,9 @@ impl Broker {
 
     /// Opens a directory without writing a byte to it, beside the process that may own it. Only
     /// whole sound batches are served; what the owner appends is seen as it comes. Consumers may
-    /// `assign`; joining groups, committing and appending fail.
+    /// `assign`; joining groups, committing and appending fail. What a
+    /// [`Partition`](crate::Partition) says of its offsets is as of the last read of it, or of the
+    /// last call of [`Broker::topic`].
     ///
     /// # Errors
     ///

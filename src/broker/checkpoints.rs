@@ -10,7 +10,6 @@ use crate::log::checkpoint::{
 use crate::log::{Log, Provenance, Stored, gaps};
 use crate::metrics::count;
 use crate::trace::event;
-use crate::types::TopicPartition;
 
 impl Shared {
     /// Stores the recovery points and the log starts.
@@ -61,7 +60,7 @@ impl Shared {
     }
 
     /// Replaces the file that says where gaps are expected.
-    pub(super) fn write_gaps(&self, more: Option<(&TopicPartition, i64)>) -> Result<()> {
+    pub(super) fn write_gaps(&self, more: Option<(&Log, i64)>) -> Result<()> {
         let lock = self.lock.lock();
         if lock.is_none() {
             return Err(Error::closed("broker"));
@@ -72,8 +71,13 @@ impl Shared {
                 offsets.insert(log.tp.clone(), below);
             }
         }
-        offsets.extend(more.map(|(tp, offset)| (tp.clone(), offset)));
-        gaps::write(&self.context.storage, &offsets)
+        offsets.extend(more.map(|(log, offset)| (log.tp.clone(), offset)));
+        gaps::write(&self.context.storage, &offsets)?;
+        // With the file's lock: the next who writes it knows of this.
+        if let Some((log, offset)) = more {
+            log.expect_gaps_below(offset);
+        }
+        Ok(())
     }
 
     /// Stores where the last cleanings ended.

@@ -178,9 +178,7 @@ impl Shared {
             Provenance::Here { gaps_below } if gaps_below < offset => {}
             _ => return Ok(()),
         }
-        self.write_gaps(Some((&log.tp, offset)))?;
-        log.expect_gaps_below(offset);
-        Ok(())
+        self.write_gaps(Some((log, offset)))
     }
 
     /// Nothing that was noted of a topic may meet a new one of its name. Durable on return.

@@ -271,9 +271,11 @@ impl Partition {
             let what = "its cleanup.policy is compact, which deletes no records";
             return Err(Error::kafka(ErrorCode::PolicyViolation, what).on(tp));
         }
+        // What is appended from here on is younger than any time that was asked for.
+        let end = self.log.end_offset();
         let before = match before {
             OffsetSpec::Latest => None,
-            spec => self.offset_for(spec)?.map(|found| found.offset),
+            spec => Some(self.offset_for(spec)?.map_or(end, |found| found.offset)),
         };
         self.log.delete_records(before)
     }

@@ -83,8 +83,9 @@ impl Shared {
         }
         let now = self.context.clock.monotonic();
         self.context.trash.empty(&self.context.storage, Some(now));
-        let due = self.upkeep.timetable.lock().take_due(now);
-        for task in due {
+        let take = || self.upkeep.timetable.lock().take_due(now);
+        // One by one: what a panic keeps from being done is still due.
+        while let Some(task) = take() {
             match task {
                 Task::Retention => self.check_retention(now),
                 Task::Cleaning => self.check_cleaning(now),

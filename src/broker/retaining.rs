@@ -16,11 +16,14 @@ impl Shared {
         self.context.attention.check_begins();
         let wall = self.context.clock.wall_millis();
         let mut next: Option<i64> = None;
-        let mut failed = false;
+        let (mut failed, mut again) = (false, false);
         let logs = self.logs();
         for log in &logs {
             match log.expire(wall) {
-                Ok(expiry) => next = [next, expiry.next].into_iter().flatten().min(),
+                Ok(expiry) => {
+                    next = [next, expiry.next].into_iter().flatten().min();
+                    again |= expiry.again;
+                }
                 Err(error) => {
                     let (topic, partition) = (log.tp.topic(), log.tp.partition());
                     let error = &error;
@@ -35,9 +38,14 @@ impl Shared {
                 }
             }
         }
-        failed |= self.remove_expired(&logs).is_err();
+        match self.remove_expired(&logs) {
+            Ok(is_done) => again |= !is_done,
+            Err(_) => failed = true,
+        }
         if failed {
             count(self.context.counters.failed_retentions());
+        }
+        if failed || again {
             self.plan(Task::Retention, self.upkeep.retention.after(now));
         }
         if let Some(next) = next {
@@ -47,8 +55,8 @@ impl Shared {
     }
 
     /// Removes what lies below the log starts, which are stored first. On a full disk what can go
-    /// without that makes room.
-    pub(super) fn remove_expired(&self, logs: &[Arc<Log>]) -> Result<()> {
+    /// without that makes room. Says whether that was all.
+    pub(super) fn remove_expired(&self, logs: &[Arc<Log>]) -> Result<bool> {
         let storage = &self.context.storage;
         let mut outcome = self.store_log_starts(logs);
         if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::StorageFull) {
@@ -59,10 +67,13 @@ impl Shared {
             self.context.trash.empty(storage, None);
             outcome = self.store_log_starts(logs);
         }
+        let mut is_done = true;
         for log in logs {
-            outcome = outcome.and(log.remove_below_start().map(|_| ()));
+            let removed = log.remove_below_start();
+            is_done &= matches!(removed, Ok(true));
+            outcome = outcome.and(removed.map(|_| ()));
         }
-        outcome
+        outcome.map(|()| is_done)
     }
 
     /// Makes the log starts durable, if one has moved.
@@ -80,7 +91,7 @@ impl Shared {
         self.wake_upkeep();
         match outcome {
             Err(error) if error.kind() == ErrorKind::StorageFull => {
-                self.remove_expired(&self.logs())
+                self.remove_expired(&self.logs()).map(|_| ())
             }
             outcome => outcome,
         }

@@ -38,11 +38,11 @@ impl Timetable {
         self.due.iter().flatten().min().copied()
     }
 
-    /// Takes what is due. It is planned again when it is known to be needed.
-    pub(super) fn take_due(&mut self, now: Duration) -> Vec<Task> {
-        let is_due =
+    /// Takes one that is due. It is planned again when it is known to be needed.
+    pub(super) fn take_due(&mut self, now: Duration) -> Option<Task> {
+        let mut is_due =
             |task: &Task| self.entry(*task).and_then(|due| due.take_if(|at| *at <= now)).is_some();
-        Task::ALL.into_iter().filter(is_due).collect()
+        Task::ALL.into_iter().find(|task| is_due(task))
     }
 
     fn entry(&mut self, task: Task) -> Option<&mut Option<Duration>> {
@@ -91,9 +91,10 @@ mod tests {
         table.plan(Task::Cleaning, seconds(7));
         table.plan(Task::Retention, seconds(6));
         assert_eq!(table.next(), Some(seconds(5)));
-        assert!(table.take_due(seconds(4)).is_empty());
-        assert_eq!(table.take_due(seconds(6)), [Task::Retention, Task::Cleaning]);
-        assert!(table.take_due(seconds(100)).is_empty());
+        assert_eq!(table.take_due(seconds(4)), None);
+        assert_eq!(table.take_due(seconds(6)), Some(Task::Retention));
+        assert_eq!(table.take_due(seconds(6)), Some(Task::Cleaning));
+        assert_eq!(table.take_due(seconds(100)), None);
         assert_eq!(table.next(), None);
     }
 

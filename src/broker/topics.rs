@@ -353,6 +353,7 @@ impl Shared {
             let _upkeep = log.upkeep.lock();
             // Open files would be kept alive one by one while they are removed.
             log.set_segments(Vec::new());
+            self.context.trash.forget(&log.dir);
             if storage.list_if_exists(&log.dir)?.is_some() {
                 let unique = self.context.random.next_u128();
                 let deleted = names::deleted_dir(&log.tp, unique)?;

@@ -43,6 +43,7 @@ impl Log {
     }
 
     fn read_from(&self, cursor: &mut Cursor, options: ReadOptions) -> Result<Vec<RecordBatch>> {
+        let segments = self.segments();
         let (start, end) = (self.start_offset(), self.end_offset());
         if matches!(self.halt(), Some(Halt::Closed | Halt::Deleted))
             && let Some(error) = self.end_error()
@@ -73,7 +74,7 @@ impl Log {
         let began_at = cursor.offset();
         let mut batches: Vec<RecordBatch> = Vec::new();
         let mut bytes = 0;
-        let mut walk = self.walk(cursor, limit, options.crc);
+        let mut walk = self.walk_in(segments, cursor, limit, options.crc);
         while bytes < options.max_bytes || batches.is_empty() {
             let batch = match walk.next() {
                 Ok(Some(batch)) => batch,
@@ -143,13 +144,58 @@ impl Log {
             OffsetSpec::At(offset) => at(offset),
             OffsetSpec::Timestamp(timestamp) => self.find_time(timestamp, isolation),
             OffsetSpec::MaxTimestamp => {
-                let mut newest: Option<i64> = None;
-                for segment in self.segments().iter() {
-                    let max = segment.max_timestamp()?.map(|(timestamp, _)| timestamp);
-                    newest = newest.max(max);
-                }
+                let newest = self.max_timestamp(isolation)?;
                 newest.map_or(Ok(None), |newest| self.find_time(newest, isolation))
             }
+        }
+    }
+
+    /// The largest timestamp of the records that can be read.
+    fn max_timestamp(&self, isolation: IsolationLevel) -> Result<Option<i64>> {
+        let segments = self.segments();
+        let (start, limit) = (self.start_offset(), self.readable_end(isolation));
+        let mut newest: Option<i64> = None;
+        for (index, segment) in segments.iter().enumerate() {
+            let end = segments.get(index + 1).map_or(self.end_offset(), |next| next.base_offset);
+            if end <= start || segment.base_offset >= limit {
+                continue;
+            }
+            let found = if segment.base_offset >= start && end <= limit {
+                segment.max_timestamp()?.map(|(timestamp, _)| timestamp)
+            } else {
+                self.max_timestamp_in(segment, start, limit)?
+            };
+            newest = newest.max(found);
+        }
+        Ok(newest)
+    }
+
+    /// The same of a segment that is not read as a whole: its index tells of other records too.
+    fn max_timestamp_in(
+        &self,
+        segment: &Arc<Segment>,
+        start: i64,
+        limit: i64,
+    ) -> Result<Option<i64>> {
+        let mut scanner = segment.scan(segment.start(), true)?;
+        let mut newest: Option<i64> = None;
+        loop {
+            let batch = match scanner.next() {
+                Ok(Some(scanned)) => scanned.batch,
+                Ok(None) => return Ok(newest),
+                Err(Stop::Io(error)) => return Err(error.on(&self.tp)),
+                Err(Stop::Bad(bad)) => return Err(damage(&self.tp, segment, &bad)),
+            };
+            let header = batch.header();
+            if header.last_offset() < start || header.max_timestamp() <= newest {
+                continue;
+            }
+            if header.base_offset() >= limit {
+                return Ok(newest);
+            }
+            let records = batch.records()?;
+            let in_range = records.iter().filter(|r| (start..limit).contains(&r.offset()));
+            newest = newest.max(in_range.filter_map(|record| record.timestamp()).max());
         }
     }
 

@@ -23,6 +23,19 @@ pub(crate) struct Expiry {
     pub(crate) moved: bool,
     /// When the oldest segment that stays will have expired, in milliseconds since 1970.
     pub(crate) next: Option<i64>,
+    /// Something could not be done now: look again.
+    pub(crate) again: bool,
+}
+
+/// Whether a log whose every segment has expired can be emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Emptying {
+    /// There is a new active segment; all the others can go.
+    Done,
+    /// The active segment is empty, or it has grown meanwhile.
+    Needless,
+    /// The disk has no room for another.
+    Later,
 }
 
 impl Log {
@@ -34,8 +47,10 @@ impl Log {
             return Ok(Expiry::default());
         }
         let _hold = hold();
-        // Somebody cleans the log; there will be another check.
-        let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(Expiry::default()) };
+        let Some(_upkeep) = self.upkeep.try_lock() else {
+            // Somebody cleans the log.
+            return Ok(Expiry { again: true, ..Expiry::default() });
+        };
         if self.halt().is_some() {
             return Ok(Expiry::default());
         }
@@ -45,7 +60,7 @@ impl Log {
         let kept = segments.get(below..).unwrap_or_default();
         let sizes: Vec<u64> = kept.iter().map(|segment| segment.size()).collect();
         let mut count = below + over_size(&sizes, config.retention_bytes);
-        let mut next = None;
+        let (mut next, mut again) = (None, false);
         for segment in segments.iter().skip(count) {
             let Some(retention) = config.retention_ms else { break };
             let newest = newest_record(segment)?;
@@ -55,31 +70,39 @@ impl Log {
             }
             count += 1;
         }
-        if count == segments.len() && !self.leave_active(&segments, &config)? {
-            count = count.saturating_sub(1);
+        if let Some(active) = segments.last().filter(|_| count == segments.len()) {
+            // By the size it had before its newest record was looked at.
+            let size = sizes.last().copied().unwrap_or(0);
+            let emptying = self.leave(active, size, &config)?;
+            if emptying != Emptying::Done {
+                count = count.saturating_sub(1);
+            }
+            again = emptying == Emptying::Later;
         }
         let Some(first) = self.segments().get(count).map(|segment| segment.base_offset) else {
-            return Ok(Expiry { moved: false, next });
+            return Ok(Expiry { moved: false, next, again });
         };
         self.set_start(first);
-        Ok(Expiry { moved: first > start, next })
+        Ok(Expiry { moved: first > start, next, again })
     }
 
-    /// Every segment has expired: makes a new, empty one. Says whether the others can go.
-    fn leave_active(&self, seen: &[Arc<Segment>], config: &TopicConfig) -> Result<bool> {
-        let Some(last) = seen.last().filter(|last| last.size() > 0) else { return Ok(false) };
-        let size = last.size();
+    /// Every segment has expired: makes a new, empty one, unless the last has more than `size`
+    /// bytes by now.
+    fn leave(&self, last: &Arc<Segment>, size: u64, config: &TopicConfig) -> Result<Emptying> {
+        if size == 0 {
+            return Ok(Emptying::Needless);
+        }
         let mut writer = self.writer.lock();
         let unchanged = self.segments().last().is_some_and(|now| Arc::ptr_eq(now, last));
         if !unchanged || last.size() != size || self.halt().is_some() {
-            return Ok(false);
+            return Ok(Emptying::Needless);
         }
         let rolled =
             self.prepare(&mut writer, config).and_then(|()| self.roll(&mut writer, config));
         match rolled {
-            Ok(_) => Ok(true),
+            Ok(_) => Ok(Emptying::Done),
             // On a full disk the others go first.
-            Err(error) if error.kind() == ErrorKind::StorageFull => Ok(false),
+            Err(error) if error.kind() == ErrorKind::StorageFull => Ok(Emptying::Later),
             Err(error) => Err(error),
         }
     }
@@ -103,17 +126,17 @@ impl Log {
 
     /// Removes the segments that lie below the log start as a whole, as far as a crash would not
     /// make them look lost: below the start that is stored, or below the stored recovery point.
-    /// Says how many went.
-    pub(crate) fn remove_below_start(&self) -> Result<usize> {
+    /// Says whether that was all; else somebody cleans the log.
+    pub(crate) fn remove_below_start(&self) -> Result<bool> {
         let _hold = hold();
-        let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(0) };
+        let Some(_upkeep) = self.upkeep.try_lock() else { return Ok(false) };
         if self.halt().is_some() {
-            return Ok(0);
+            return Ok(true);
         }
         let (start, stored) = (self.start_offset(), self.stored());
         // What lay below the start of a log that Kafka wrote stays until somebody moves the start.
         if start <= self.untouched_start() {
-            return Ok(0);
+            return Ok(true);
         }
         let is_stored = stored.start >= start;
         let secured = if is_stored { start } else { stored.start.max(stored.recovery_point) };
@@ -122,7 +145,7 @@ impl Log {
             let segments = self.segments();
             let count = wholly_below(&segments, start.min(secured));
             if count == 0 {
-                return Ok(0);
+                return Ok(true);
             }
             let (gone, left) = segments.split_at_checked(count).unwrap_or_default();
             self.set_segments(left.to_vec());
@@ -140,7 +163,7 @@ impl Log {
             log_start_offset = start,
             segments = bounds.1,
         );
-        let mut outcome = Ok(gone.len());
+        let mut outcome = Ok(true);
         for segment in &gone {
             count(self.context.counters.segments_deleted());
             add(self.context.counters.bytes_deleted(), segment.size());
@@ -150,7 +173,7 @@ impl Log {
                 removed = self.context.storage.sync_dir(Some(&self.dir));
             }
             // What stays is below the log start, and goes after the next open.
-            outcome = outcome.and_then(|count| removed.map(|()| count));
+            outcome = outcome.and_then(|done| removed.map(|()| done));
         }
         outcome
     }

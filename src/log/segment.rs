@@ -190,6 +190,16 @@ impl Segment {
         self.with_index(false, |offset, time| (offset.len(), time.len()))
     }
 
+    /// Lets go of an index that its files hold: nobody may look at it for long.
+    pub(crate) fn release(&self) {
+        if let Some(proof) = self.proof() {
+            let mut index = self.index.lock();
+            if matches!(&*index, Index::Loaded { unsaved: false, .. }) {
+                *index = Index::OnDisk(Trust::Proven(proof));
+            }
+        }
+    }
+
     /// The largest timestamp of the first batch, if there is one that has any.
     pub(crate) fn first_timestamp(self: &Arc<Self>) -> Result<Option<i64>> {
         let mut scanner = self.scan(self.start(), false)?;

@@ -36,6 +36,11 @@ impl Trash {
         Ok(())
     }
 
+    /// The directory goes, with all its files.
+    pub(crate) fn forget(&self, dir: &FileName) {
+        self.0.lock().retain(|(_, path)| path.dir.as_ref() != Some(dir));
+    }
+
     /// When the next file may go.
     pub(crate) fn next_due(&self) -> Option<Duration> {
         self.0.lock().iter().map(|(due, _)| *due).min()
@@ -82,6 +87,8 @@ mod tests {
         assert_eq!(trash.next_due(), Some(Duration::from_secs(5)));
         trash.empty(&storage, Some(Duration::from_secs(8)));
         assert_eq!(left(), ["b.deleted"]);
+        trash.forget(&FileName::new("t-1").unwrap());
+        assert_eq!(trash.next_due(), Some(Duration::from_secs(9)));
         trash.empty(&storage, None);
         assert!(left().is_empty());
         assert_eq!(trash.next_due(), None);

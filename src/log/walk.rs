@@ -51,9 +51,21 @@ pub(crate) struct Walk<'a> {
 impl Log {
     /// A walk over the batches that begin below `limit`.
     pub(crate) fn walk(&self, cursor: &Cursor, limit: i64, crc: bool) -> Walk<'_> {
+        self.walk_in(self.segments(), cursor, limit, crc)
+    }
+
+    /// The same in segments that were taken before: whoever compares an offset with the log start
+    /// takes them first, so that they still hold what is found to be there.
+    pub(crate) fn walk_in(
+        &self,
+        segments: Arc<Vec<Arc<Segment>>>,
+        cursor: &Cursor,
+        limit: i64,
+        crc: bool,
+    ) -> Walk<'_> {
         Walk {
             tp: &self.tp,
-            segments: self.segments(),
+            segments,
             cursor: cursor.clone(),
             limit,
             crc,

@@ -106,7 +106,8 @@ impl Delivery {
     /// of the partition's records, with no lock held, so that it may send and wait; at once if the
     /// record is delivered already. A panic in it hurts nobody else.
     /// [`Producer::flush`](crate::Producer::flush) and [`close`](crate::Producer::close) return
-    /// after it.
+    /// after it. A thread of the broker may be the one that completes the batch, so a callback that
+    /// takes long keeps others waiting, retention and compaction among them.
     pub fn on_complete(self, callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static) {
         match self.0 {
             State::Ready(outcome) => run(callback, outcome.unwrap_or_else(|| Err(taken()))),

@@ -48,10 +48,11 @@ mod recovery;
 mod regressions;
 mod retention;
 mod retries;
-mod review;
+
 mod scale;
 mod sharing;
 mod topic_configs;
 mod topics;
+mod upkeep_faults;
 mod user_code;
 mod verify;

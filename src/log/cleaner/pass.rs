@@ -205,6 +205,7 @@ impl Pass<'_> {
             let Some((members, later)) = rest.split_at_checked(members) else { break };
             rest = later;
             let written = self.rewrite_group(members, last, &mut seen, gaps_end);
+            members.iter().for_each(|segment| segment.release());
             if let (Err(error), Some(first)) = (written, members.first()) {
                 let storage = &self.log.context.storage;
                 // If it cannot go now, the next pass or open removes it.

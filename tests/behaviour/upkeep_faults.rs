@@ -1,4 +1,4 @@
-//! What a review of retention, compaction and their threads found.
+//! What was wrong with retention, compaction and their threads once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
