@@ -1,9 +1,10 @@
 //! Of each key the last record stays, at its offset; tombstones go after readers could see them.
 
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use crate::homes::*;
-use logreel::{Broker, ErrorCode, NewTopic, Partition, ProducerRecord, RawRecord};
+use logreel::{Broker, ErrorCode, NewTopic, Partition, ProducerRecord, RawRecord, Storage};
 
 /// Dirty logs are looked for every 15 s.
 const LOOK: Duration = Duration::from_secs(15);
@@ -304,6 +305,83 @@ fn a_topic_that_is_deleted_and_made_anew_begins_dirty() {
             broker.delete_topic("t").unwrap();
         }
     }
+}
+
+/// What a cleaner that stands still at one of its operations keeps others from doing.
+#[derive(Default)]
+struct Held {
+    /// Which of its operations it stands still at.
+    at: usize,
+    seen: usize,
+    is_held: bool,
+    let_go: bool,
+}
+
+/// Appends and reads go on wherever in its work the cleaner is.
+#[test]
+fn nobody_waits_for_the_cleaner() {
+    let mut held_at = 0;
+    loop {
+        let state = Arc::new((Mutex::new(Held { at: held_at, ..Held::default() }), Condvar::new()));
+        let storage = Storage::observed(Storage::memory(), {
+            let state = Arc::clone(&state);
+            move |op, path| {
+                let is_cleaner = std::thread::current().name() == Some("logreel-cleaner");
+                // The files of the log, not the checkpoints beside it.
+                if is_cleaner && path.contains("t-0") && op != "len" {
+                    let (lock, told) = &*state;
+                    let mut held = lock.lock().unwrap();
+                    held.seen += 1;
+                    if held.seen == held.at {
+                        held.is_held = true;
+                        told.notify_all();
+                        drop(told.wait_while(held, |held| !held.let_go).unwrap());
+                    }
+                }
+                Ok(())
+            }
+        });
+        let broker = Broker::builder().storage(storage).set("log.cleaner.backoff.ms", "1");
+        let broker = broker.open().unwrap();
+        let topic = NewTopic::new("t").set("cleanup.policy", "compact");
+        let topic = topic.set("segment.bytes", "400").set("min.cleanable.dirty.ratio", "0.9");
+        let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
+        let append = |i: usize| {
+            let (key, value) = (format!("key {}", i % 5), format!("value {i}"));
+            log.append([(Some(key.as_str()), Some(value.as_str()))]).unwrap();
+        };
+        (0..40).for_each(append);
+        let (lock, told) = &*state;
+        let wait = Duration::from_millis(if held_at == 0 { 200 } else { 3000 });
+        let held = lock.lock().unwrap();
+        let (held, over) = told.wait_timeout_while(held, wait, |held| !held.is_held).unwrap();
+        drop(held);
+        if held_at > 0 && over.timed_out() {
+            break;
+        }
+        let (done, wait) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (40..60).for_each(append);
+                let last = kept(&log).into_iter().map(|(_, key, value)| (key, value));
+                let last: std::collections::BTreeMap<_, _> = last.collect();
+                let values: Vec<_> = (55..60).map(|i| Some(format!("value {i}"))).collect();
+                assert_eq!(last.into_values().collect::<Vec<_>>(), values, "held at {held_at}");
+                for from in 0..60 {
+                    assert!(log.read(from, 1).unwrap().iter().count() > 0, "held at {held_at}");
+                }
+                log.offset_for(logreel::OffsetSpec::Timestamp(0)).unwrap();
+                log.sync().unwrap();
+                done.send(()).unwrap();
+            });
+            let outcome = wait.recv_timeout(Duration::from_secs(20));
+            lock.lock().unwrap().let_go = true;
+            told.notify_all();
+            assert!(outcome.is_ok(), "somebody waits for the cleaner at operation {held_at}");
+        });
+        held_at += 1;
+    }
+    assert!(held_at > 30, "only {held_at} operations");
 }
 
 #[test]
