@@ -4,7 +4,6 @@
 //! one in the newest segment is not yet written, for as long as it takes. In an older segment it is
 //! damage. Nothing is mapped: the writer may cut a file.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::config::TopicConfig;
@@ -80,48 +79,81 @@ impl Log {
         self.refresh().map(|_| ())
     }
 
-    /// Reads something of a log that may be followed: the owner may compact and remove files
-    /// meanwhile, and only so many stay open.
-    pub(crate) fn read_followed<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
-        let mut looks = 0;
-        loop {
-            let outcome = read();
-            let is_gone = outcome.as_ref().is_err_and(Error::is_missing_file);
-            if !is_gone || !matches!(self.halt(), Some(Halt::ReadOnly)) || looks == LOOKS_MAX {
-                return outcome;
-            }
-            looks += 1;
-            self.refresh_anew()?;
+    /// After a read of a log that may be followed failed: looks at the directory again if that is
+    /// because the owner has compacted or removed files meanwhile, of which only so many stay open.
+    /// Else, or after many `looks`, the error stands.
+    ///
+    /// What is read at an offset is opened last: then it stays open for the next try, however many
+    /// others there are.
+    pub(crate) fn look_again(&self, error: Error, looks: &mut u32, at: Option<i64>) -> Result<()> {
+        let is_followed = matches!(self.halt(), Some(Halt::ReadOnly));
+        if !is_followed || !error.is_missing_file() || *looks == LOOKS_MAX {
+            return Err(error);
         }
+        *looks += 1;
+        self.refresh_anew()?;
+        let segments = self.segments();
+        let wanted = at.and_then(|offset| Self::segment_of(&segments, offset));
+        if let Some(segment) = wanted.and_then(|index| segments.get(index)) {
+            let _ = segment.file().len();
+        }
+        Ok(())
     }
 
     /// The writer's producer state is that at the end of what was taken in so far.
     fn refresh_segments(&self, writer: &mut Writer) -> Result<()> {
-        let mut report = PartitionReport::new(self.tp.clone());
-        let listing = Listing::read(&self.context.storage, &self.dir, &mut report)?;
-        let Some(newest) = listing.logs.keys().next_back().copied() else { return Ok(()) };
+        let list = || {
+            let mut report = PartitionReport::new(self.tp.clone());
+            Listing::read(&self.context.storage, &self.dir, &mut report)
+        };
+        let mut listing = list()?;
+        for _ in 0..LOOKS_MAX {
+            let opened = writer.opened;
+            self.take_in_listing(&listing, writer)?;
+            if writer.opened == opened {
+                break;
+            }
+            // Names change one by one: what was opened may have been replaced meanwhile.
+            let now = list()?;
+            let same = now.logs.keys().eq(listing.logs.keys()) && now.swaps == listing.swaps;
+            listing = now;
+            if same {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_in_listing(&self, listing: &Listing, writer: &mut Writer) -> Result<()> {
         let known = self.segments();
-        let replaced = replaced(&known, &listing);
         let mut segments = Vec::new();
         for base in listing.logs.keys().copied() {
-            let before = known.iter().find(|segment| segment.base_offset == base);
+            let next = listing.logs.range(base..).nth(1).map(|(next, _)| *next);
             let is_swapped = listing.swaps.contains(&base);
             let open = |writer: &mut Writer| {
                 writer.opened += 1;
-                self.follow_segment((base, writer.opened), base == newest, is_swapped)
+                self.follow_segment((base, writer.opened), next.is_none(), is_swapped)
             };
+            let at = known.iter().position(|segment| segment.base_offset == base);
+            let followed_by = at.and_then(|at| known.get(at + 1)).map(|after| after.base_offset);
+            let before = at.and_then(|at| known.get(at));
+            // Where another follows than before, those between were merged into this one. One that
+            // was only compacted by itself may be read on as it was.
+            let is_same = followed_by.is_none() || followed_by == next;
             let mut segment = match before {
-                Some(segment) if !replaced.contains(&base) => Some(Arc::clone(segment)),
+                Some(segment) if is_same => Some(Arc::clone(segment)),
                 _ => open(writer)?,
             };
             if let Some(growing) = segment.as_ref().filter(|segment| !segment.is_sealed()) {
-                match self.take_in(growing, base == newest, &segments, writer) {
+                let taken = self.take_in(growing, next.is_none(), &segments, writer);
+                let is_gone = taken.as_ref().is_err_and(Error::is_missing_file);
+                let is_merged = next.is_some_and(|next| next != self.end_offset());
+                if is_gone || (taken.is_ok() && is_merged) {
                     // It was finished, and compacted or removed, since it was read last.
-                    Err(error) if error.is_missing_file() => {
-                        writer.producers = None;
-                        segment = open(writer)?.filter(|segment| segment.is_sealed());
-                    }
-                    outcome => outcome?,
+                    writer.producers = None;
+                    segment = open(writer)?.filter(|segment| segment.is_sealed());
+                } else {
+                    taken?;
                 }
             }
             segments.extend(segment);
@@ -236,14 +268,6 @@ impl Log {
         self.publish(end, producers.first_open_offset().unwrap_or(end));
         Ok(())
     }
-}
-
-/// The segments that others have been merged into since the last look: the writer compacted them.
-/// One that was only compacted by itself may be read on as it was.
-fn replaced(known: &[Arc<Segment>], listing: &Listing) -> BTreeSet<i64> {
-    let gone = known.iter().map(|s| s.base_offset).filter(|base| !listing.logs.contains_key(base));
-    let into = |base: i64| listing.logs.range(..base).next_back().map(|(base, _)| *base);
-    gone.filter_map(into).collect()
 }
 
 /// Whether the last batch taken in stands where it stood. After a crash the writer may have cut it

@@ -33,14 +33,23 @@ impl Log {
         cursor: &mut Cursor,
         options: ReadOptions,
     ) -> Result<Vec<RecordBatch>> {
-        let (batches, moved) = self.read_followed(|| {
-            let mut moved = cursor.clone();
-            let batches = self.read_from(&mut moved, options)?;
-            Ok((batches, moved))
-        })?;
-        *cursor = moved;
-        Ok(batches)
+        let mut looks = 0;
+        loop {
+            let began_at = cursor.offset();
+            match self.read_from(cursor, options) {
+                Ok(batches) => return Ok(batches),
+                Err(error) => {
+                    // Past segments of which compaction left nothing.
+                    if cursor.offset() > began_at {
+                        looks = 0;
+                    }
+                    self.look_again(error, &mut looks, Some(cursor.offset()))?;
+                }
+            }
+        }
     }
+
+    /// Reads once. A failure leaves the cursor where it was, or where nothing lay in between.
 
     fn read_from(&self, cursor: &mut Cursor, options: ReadOptions) -> Result<Vec<RecordBatch>> {
         let segments = self.segments();
@@ -80,7 +89,10 @@ impl Log {
                 Ok(Some(batch)) => batch,
                 Ok(None) => break,
                 Err(_) if cursor.offset() > began_at => break,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    *cursor = walk.cursor().clone();
+                    return Err(error);
+                }
             };
             let header = batch.header();
             let wanted = (options.control || !header.is_control())
@@ -129,7 +141,13 @@ impl Log {
         spec: OffsetSpec,
         isolation: IsolationLevel,
     ) -> Result<Option<OffsetAndTimestamp>> {
-        self.read_followed(|| self.find(spec, isolation))
+        let mut looks = 0;
+        loop {
+            match self.find(spec, isolation) {
+                Ok(found) => return Ok(found),
+                Err(error) => self.look_again(error, &mut looks, None)?,
+            }
+        }
     }
 
     fn find(
