@@ -25,9 +25,10 @@ struct Observed {
 
 impl Storage {
     /// `inner`, with `hook` called before every operation: its name (`open`, `create`, `read`,
-    /// `write`, `len`, `set_len`, `sync`, `map`, `modified`, `set_modified`, `list`, `create_root`,
-    /// `create_dir`, `rename_dir`, `remove_dir`, `rename`, `remove`, `sync_dir`, `lock`,
-    /// `is_locked`) and its path. When the hook answers an error, that is the result and the operation is not done.
+    /// `write`, `len`, `set_len`, `sync`, `map`, `modified`, `set_modified`, `list`,
+    /// `create_root`, `create_dir`, `rename_dir`, `remove_dir`, `rename`, `remove`, `sync_dir`,
+    /// `lock`, `is_locked`) and its path. When the hook answers an error, that is the result and
+    /// the operation is not done.
     #[must_use]
     pub fn observed(
         inner: Storage,
