@@ -50,7 +50,6 @@ impl Log {
     }
 
     /// Reads once. A failure leaves the cursor where it was, or where nothing lay in between.
-
     fn read_from(&self, cursor: &mut Cursor, options: ReadOptions) -> Result<Vec<RecordBatch>> {
         let segments = self.segments();
         let (start, end) = (self.start_offset(), self.end_offset());
