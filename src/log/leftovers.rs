@@ -99,6 +99,9 @@ pub(super) fn finish_leftovers(
     }
     let replaced = swapped_range(storage, dir, &swaps)?;
     if let Some((from, to)) = replaced {
+        // A process that was killed may have renamed and not synced. Until the new segment's name
+        // is durable, a power cut may take it back, and then the old segments are needed.
+        storage.sync_dir(Some(dir))?;
         let old: Vec<(SegmentFile, i64)> = listing
             .other
             .iter()

@@ -5,12 +5,12 @@ use std::time::Duration;
 use logreel::testing::{Fault, FaultKind, FaultOp, SimStorage};
 use logreel::{Broker, ErrorCode, NewTopic, OffsetReset, Offsets, ProducerRecord};
 
+use crate::explore::{Explorer, Oracle, Plan};
 use crate::workloads::open;
 
 const DELETING: u64 = 1;
 const DELETED: u64 = 2;
 const MADE_ANEW: u64 = 3;
-const STATES_PER_CUT: usize = 40;
 
 fn commit(broker: &Broker, offset: i64) {
     let consumer = broker.consumer().group_id("g").build().unwrap();
@@ -60,54 +60,52 @@ fn deletion() -> SimStorage {
     sim
 }
 
-/// Opens a state; the storage comes back, with the length of the recovery's trace.
-fn check(what: &str, state: &SimStorage, marks: &[u64]) -> (SimStorage, usize) {
-    let opened = state.kill_state(state.op_count());
-    let broker = open(&opened);
-    let recovered = opened.op_count();
-    let (values, committed) = (values(&broker), committed(&broker));
-    let is_old = values.as_deref().is_some_and(|values| values == ["a", "b", "c"]);
-    assert!(!is_old || !marks.contains(&DELETED), "{what}: the topic is back");
-    if is_old {
-        assert_eq!(committed, Some(3), "{what}: the topic is there, and not wholly");
-        return (opened, recovered);
+/// From the beginning of the deletion on.
+struct Deletion;
+
+impl Oracle for Deletion {
+    /// The marks: everything before the deletion is none of them.
+    type Promise = Vec<u64>;
+
+    fn promise(&self, trace: &SimStorage, cut: usize) -> Vec<u64> {
+        trace.marks_before(cut)
     }
-    assert_eq!(committed, None, "{what}: a commit outlived its topic");
-    let new = values.unwrap_or_default();
-    assert!(new.len() <= 1 && new.iter().all(|value| value == "new"), "{what}: {new:?}");
-    assert!(!marks.contains(&MADE_ANEW) || new.len() == 1, "{what}: the new topic is gone");
-    assert_eq!(first_of_the_next(&broker), 0, "{what}: the group begins in the middle");
-    (opened, recovered)
+
+    fn killed(&self, promise: Vec<u64>) -> Vec<u64> {
+        promise
+    }
+
+    fn check(&self, what: &str, state: &SimStorage, marks: &Vec<u64>) -> (SimStorage, usize) {
+        let opened = state.kill_state(state.op_count());
+        let broker = open(&opened);
+        let recovered = opened.op_count();
+        let (values, committed) = (values(&broker), committed(&broker));
+        let is_old = values.as_deref().is_some_and(|values| values == ["a", "b", "c"]);
+        assert!(!is_old || !marks.contains(&DELETED), "{what}: the topic is back");
+        if is_old {
+            assert_eq!(committed, Some(3), "{what}: the topic is there, and not wholly");
+            return (opened, recovered);
+        }
+        assert_eq!(committed, None, "{what}: a commit outlived its topic");
+        let new = values.unwrap_or_default();
+        assert!(new.len() <= 1 && new.iter().all(|value| value == "new"), "{what}: {new:?}");
+        assert!(!marks.contains(&MADE_ANEW) || new.len() == 1, "{what}: the new topic is gone");
+        assert_eq!(first_of_the_next(&broker), 0, "{what}: the group begins in the middle");
+        (opened, recovered)
+    }
 }
 
 /// The groups' commits went after the topic: a crash in between left them to the next topic of its
 /// name.
 #[test]
 fn a_crash_leaves_the_commits_of_a_deleted_topic() {
-    let sim = deletion();
-    let began = (0..sim.op_count()).find(|cut| sim.marks_before(*cut).contains(&DELETING));
-    let (mut states, mut nested) = (0, 0);
-    for cut in began.unwrap()..=sim.op_count() {
-        let marks = sim.marks_before(cut);
-        let what = format!("killed after operation {cut}");
-        let mut found = vec![(what, sim.kill_state(cut))];
-        for state in sim.power_cut_states(cut, STATES_PER_CUT, cut as u64) {
-            found.push((format!("power cut after operation {cut}"), state));
-        }
-        for (what, state) in found {
-            let (recovering, recovered) = check(&what, &state, &marks);
-            states += 1;
-            let every_fifth = |again: &usize| (states + again).is_multiple_of(5);
-            for again in (state.op_count()..=recovered).filter(every_fifth) {
-                for state in recovering.power_cut_states(again, 3, again as u64) {
-                    check(&format!("{what}, again after {again} of recovery"), &state, &marks);
-                    nested += 1;
-                }
-            }
-        }
-    }
-    println!("{states} states, {nested} cuts of recoveries");
-    assert!(states > 200 && nested > 500);
+    let trace = deletion();
+    let began = (0..trace.op_count()).find(|cut| trace.marks_before(*cut).contains(&DELETING));
+    let plan = Plan { states_per_cut: 40, nested_every: 1, nested_states: 3, kills_every: 1 };
+    let explorer = Explorer::default();
+    let count = explorer.explore_from("deletion", &trace, began.unwrap(), &Deletion, plan);
+    println!("deletion: {count}");
+    assert!(count.states > 200 && count.nested > 500);
 }
 
 /// A deletion that failed halfway went on taking records, and the next open deleted them.

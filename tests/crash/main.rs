@@ -14,53 +14,26 @@
 )]
 
 mod deletions;
+mod explore;
 mod faults;
 mod oracle;
+mod sequences;
+mod story;
 mod upkeep;
 mod workloads;
 
-use std::collections::HashSet;
-
 use logreel::testing::SimStorage;
 
-use oracle::{Promise, check, reopened};
+use explore::{Explorer, Plan};
+use oracle::{InOrder, Promise, reopened};
 
-/// States looked at for one cut. Small windows are explored exhaustively below it.
-const STATES_PER_CUT: usize = 400;
+/// Small windows are explored exhaustively below this many states.
+const fn plan(nested_every: usize) -> Plan {
+    Plan { states_per_cut: 400, nested_every, nested_states: 8, kills_every: 1 }
+}
 
-/// Explores every cut of a workload and says how many states it looked at.
-fn explore(name: &str, sim: &SimStorage, nested_every: usize) -> usize {
-    let mut seen = HashSet::new();
-    let mut nested = 0;
-    for cut in 0..=sim.op_count() {
-        let killed = sim.kill_state(cut);
-        let promise = Promise::at(sim, cut);
-        let what = format!("{name}: killed after operation {cut}");
-        check(&what, &killed, &promise.killed());
-        for state in sim.power_cut_states(cut, STATES_PER_CUT, cut as u64) {
-            // The same state under a stronger promise is another case.
-            if !seen.insert((state.state_hash(), promise.clone())) {
-                continue;
-            }
-            let what = format!("{name}: power cut after operation {cut}, state {}", seen.len());
-            let (recovering, recovered) = check(&what, &state, &promise);
-            if seen.len() % nested_every == 0 {
-                for again in 0..=recovered {
-                    for state in recovering.power_cut_states(again, 8, again as u64) {
-                        nested += 1;
-                        let what = format!("{what}, cut again after operation {again} of recovery");
-                        check(&what, &state, &promise);
-                    }
-                }
-            }
-        }
-    }
-    let states = seen.len();
-    println!(
-        "{name}: {} operations, {states} distinct power-cut states, {nested} cuts of recoveries",
-        sim.op_count()
-    );
-    states + nested
+fn explore(name: &str, trace: &SimStorage, nested_every: usize) -> usize {
+    Explorer::default().explore(name, trace, &InOrder, plan(nested_every)).states
 }
 
 #[test]
@@ -93,7 +66,7 @@ fn a_lost_acknowledgement_is_found() {
     let sim = workloads::lying_acks();
     let lost = (0..=sim.op_count()).any(|cut| {
         let promise = Promise::at(&sim, cut);
-        sim.power_cut_states(cut, STATES_PER_CUT, 1)
+        sim.power_cut_states(cut, plan(1).states_per_cut, 1)
             .iter()
             .any(|state| reopened(state).len() < promise.durable)
     });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use logreel::testing::SimStorage;
 use logreel::{ErrorCode, OffsetReset};
 
+use crate::explore::Oracle;
 use crate::workloads::{open, value};
 
 /// An acknowledgement, as it stands in the trace.
@@ -59,11 +60,6 @@ impl Promise {
         }
         promise
     }
-
-    /// What a kill must leave: all that was written.
-    pub(crate) fn killed(&self) -> Self {
-        Self { durable: self.written, ..self.clone() }
-    }
 }
 
 fn read(broker: &logreel::Broker) -> Vec<String> {
@@ -91,8 +87,27 @@ pub(crate) fn reopened(state: &SimStorage) -> Vec<String> {
     read(&broker)
 }
 
+/// The log is a prefix of "value 0", "value 1" and so on.
+pub(crate) struct InOrder;
+
+impl Oracle for InOrder {
+    type Promise = Promise;
+
+    fn promise(&self, trace: &SimStorage, cut: usize) -> Promise {
+        Promise::at(trace, cut)
+    }
+
+    fn killed(&self, promise: Promise) -> Promise {
+        Promise { durable: promise.written, ..promise }
+    }
+
+    fn check(&self, what: &str, state: &SimStorage, promise: &Promise) -> (SimStorage, usize) {
+        check(what, state, promise)
+    }
+}
+
 /// Opens a state and checks it. The storage comes back, with the length of the recovery's trace.
-pub(crate) fn check(what: &str, state: &SimStorage, promise: &Promise) -> (SimStorage, usize) {
+fn check(what: &str, state: &SimStorage, promise: &Promise) -> (SimStorage, usize) {
     let recovering = state.kill_state(state.op_count());
     let broker = open(&recovering);
     let recovered = recovering.op_count();

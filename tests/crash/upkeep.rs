@@ -3,15 +3,16 @@
 //! What a log says is, of each key, its last value. Whatever compaction has done and wherever it
 //! was interrupted, that is what the records up to the log's end said when they were appended.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use logreel::testing::{Fault, FaultKind, FaultOp, MockClock, SimStorage};
 use logreel::{Broker, NewTopic, Partition};
 
+use crate::explore::{Count, Explorer, Oracle, Plan};
 use crate::workloads::NOW;
 
-const STATES_PER_CUT: usize = 10;
+const PLAN: Plan = Plan { states_per_cut: 10, nested_every: 97, nested_states: 4, kills_every: 3 };
 
 /// How a workload compacts.
 #[derive(Clone, Copy)]
@@ -165,32 +166,25 @@ fn check(what: &str, state: &SimStorage, promise: &Promise, shape: Shape) -> (Si
     (opened, recovered)
 }
 
-fn explore(name: &str, sim: &SimStorage, shape: Shape, nested_every: usize) -> usize {
-    let mut seen = HashSet::new();
-    let mut nested = 0;
-    for cut in 0..=sim.op_count() {
-        let promise = promise(sim, cut);
-        let killed = sim.kill_state(cut);
-        check(&format!("{name}: killed after {cut}"), &killed, &promise, shape);
-        for state in sim.power_cut_states(cut, STATES_PER_CUT, cut as u64) {
-            if !seen.insert((state.state_hash(), promise)) {
-                continue;
-            }
-            let what = format!("{name}: power cut after {cut}, state {}", seen.len());
-            let (recovering, recovered) = check(&what, &state, &promise, shape);
-            if seen.len() % nested_every == 0 {
-                for again in 0..=recovered {
-                    for state in recovering.power_cut_states(again, 4, again as u64) {
-                        nested += 1;
-                        let what = format!("{what}, again after {again} of recovery");
-                        check(&what, &state, &promise, shape);
-                    }
-                }
-            }
-        }
+impl Oracle for Shape {
+    type Promise = Promise;
+
+    fn promise(&self, trace: &SimStorage, cut: usize) -> Promise {
+        promise(trace, cut)
     }
-    println!("{name}: {} operations, {} states, {nested} nested", sim.op_count(), seen.len());
-    seen.len() + nested
+
+    /// Nothing here is written that is not synced before it is promised.
+    fn killed(&self, promise: Promise) -> Promise {
+        promise
+    }
+
+    fn check(&self, what: &str, state: &SimStorage, promise: &Promise) -> (SimStorage, usize) {
+        check(what, state, promise, *self)
+    }
+}
+
+fn explore(name: &str, trace: &SimStorage, shape: Shape) -> usize {
+    Explorer::default().explore(name, trace, &shape, PLAN).states
 }
 
 /// Appends, seals and cleans in rounds. Goes on after every error as an application might.
@@ -225,7 +219,7 @@ fn a_crash_while_a_log_is_compacted() {
         let sim = SimStorage::new();
         compacts(&sim, shape);
         let name = format!("compaction {} with {}", shape.seed, shape.map_bytes);
-        states += explore(&name, &sim, shape, 97);
+        states += explore(&name, &sim, shape);
     }
     assert!(states > 2000, "{states} states");
 }
@@ -295,6 +289,33 @@ fn a_crash_while_the_beginning_of_a_log_goes() {
         broker.delete_topic("t").unwrap();
     }
     Box::leak(Box::new(broker));
-    let states = explore("retention", &sim, shape, 97);
+    let states = explore("retention", &sim, shape);
     assert!(states > 500, "{states} states");
+}
+
+/// A process that was killed between a swap's renames and the sync of the directory left names
+/// that a power cut could still take back. The next open removed the old segments at once: a power
+/// cut then left neither them nor the new one.
+#[test]
+fn an_open_that_finished_a_swap_removed_what_the_disk_still_needed() {
+    let shape = shapes()[0];
+    let trace = SimStorage::new();
+    compacts(&trace, shape);
+    let log = trace.op_log();
+    let swaps = (0..log.len()).filter(|at| log[*at].ends_with(".log.swap"));
+    let mut count = Count::default();
+    for cut in swaps.map(|at| at + 1) {
+        let what = format!("killed after {cut}");
+        let promise = shape.promise(&trace, cut);
+        let (next, opened) = shape.check(&what, &trace.kill_state(cut), &promise);
+        for at in cut..=opened {
+            for state in next.power_cut_states(at, 6, at as u64) {
+                let what = format!("{what}, power cut after operation {at} of recovery");
+                shape.check(&what, &state, &promise);
+                count.nested += 1;
+            }
+        }
+    }
+    println!("{} cuts of opens that finish a swap", count.nested);
+    assert!(count.nested > 300, "{count}");
 }

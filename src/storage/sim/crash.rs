@@ -3,7 +3,7 @@
 //! Two models together. *In order*: everything issued before the cut is there, the last write
 //! perhaps in part. *Any order*: of every file what its last sync covered, plus any part of what
 //! came later, in sectors, each file for itself; its length may be ahead of its data, and there
-//! are zeros then. Of the changes of names since the last sync of their directory, any may be
+//! are zeros then, or rubbish: what those blocks of the disk held before. Of the changes of names since the last sync of their directory, any may be
 //! there or lost; a rename happens whole or not at all, and what a lost directory holds is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,7 +258,7 @@ fn contents(durable: &FileImage, ops: &[&DataOp], choice: &mut Choice) -> Vec<Fi
     }
     for kept in subsets(pieces.len(), choice) {
         let mut content = (*durable.content).clone();
-        for (piece, _) in pieces.iter().zip(kept).filter(|(_, kept)| *kept) {
+        for (piece, _) in pieces.iter().zip(&kept).filter(|(_, kept)| **kept) {
             piece.apply(&mut content);
         }
         add(content.clone());
@@ -266,11 +266,46 @@ fn contents(durable: &FileImage, ops: &[&DataOp], choice: &mut Choice) -> Vec<Fi
         if content.len() != live.len() && content.set_len(live.len()).is_ok() {
             add(content);
         }
+        if kept.contains(&false) {
+            add(with_rubbish(durable, &live, &pieces, &kept, choice));
+        }
     }
     let last = memo.of(&durable.content);
     variants.retain(|variant| memo.of(&variant.content) != last);
     variants.push(durable.clone());
     variants
+}
+
+/// The file with all its length, where pieces that did not arrive lie over what the disk held
+/// there before: another part of this file, as of one deleted, or no sense at all.
+fn with_rubbish(
+    durable: &FileImage,
+    live: &Content,
+    pieces: &[DataOp],
+    kept: &[bool],
+    choice: &mut Choice,
+) -> Content {
+    let mut content = (*durable.content).clone();
+    for (piece, kept) in pieces.iter().zip(kept) {
+        let DataOp::Write(at, bytes) = piece else {
+            piece.apply(&mut content);
+            continue;
+        };
+        if *kept {
+            piece.apply(&mut content);
+        } else if *at >= durable.content.len() {
+            let from = choice.below(usize::try_from(live.len()).unwrap_or(usize::MAX)) as u64;
+            let elsewhere = live.read(from, bytes.len());
+            let rubbish = if elsewhere.len() == bytes.len() && choice.next() & 1 == 1 && from != *at
+            {
+                elsewhere
+            } else {
+                (0..bytes.len()).map(|_| choice.next().to_be_bytes()[0]).collect()
+            };
+            DataOp::Write(*at, rubbish).apply(&mut content);
+        }
+    }
+    content
 }
 
 /// Cuts writes at multiples of `unit` in the file.
