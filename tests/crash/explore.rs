@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -102,8 +103,8 @@ fn only() -> Option<&'static (String, usize)> {
     static ONLY: OnceLock<Option<(String, usize)>> = OnceLock::new();
     ONLY.get_or_init(|| {
         let text = std::env::var("LOGREEL_CUT").ok()?;
-        let (name, cut) = text.rsplit_once(':').expect("LOGREEL_CUT=<workload>:<cut>");
-        Some((name.to_owned(), cut.parse().expect("a number of operations")))
+        let (name, cut) = text.rsplit_once(':').unwrap();
+        Some((name.to_owned(), cut.parse().unwrap()))
     })
     .as_ref()
 }
@@ -241,7 +242,12 @@ pub(crate) fn on_two_threads<T: Sync>(items: &[T], look: impl Fn(&T) -> Count + 
     let work = || {
         let mut count = Count::default();
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            count.add(look(item));
+            // Whoever fails takes the rest away from the other: the first finding is enough.
+            let looked = catch_unwind(AssertUnwindSafe(|| look(item)));
+            count.add(looked.unwrap_or_else(|panic| {
+                next.store(items.len(), Ordering::Relaxed);
+                resume_unwind(panic)
+            }));
         }
         count
     };
@@ -251,7 +257,7 @@ pub(crate) fn on_two_threads<T: Sync>(items: &[T], look: impl Fn(&T) -> Count + 
     });
     let mut count = Count::default();
     for outcome in outcomes {
-        count.add(outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        count.add(outcome.unwrap_or_else(|panic| resume_unwind(panic)));
     }
     count
 }

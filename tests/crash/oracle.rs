@@ -121,6 +121,8 @@ fn check(what: &str, state: &SimStorage, promise: &Promise) -> (SimStorage, usiz
             return (recovering, recovered);
         }
     };
+    let config = topic.config();
+    assert_eq!(config.get("segment.bytes"), Some("400"), "{what}: its configuration is gone");
     let values = read(&broker);
     let expected: Vec<String> = (0..values.len()).map(value).collect();
     assert_eq!(values, expected, "{what}: not a prefix of what was appended");

@@ -79,6 +79,8 @@ pub(crate) struct Promise {
     start: (i64, i64),
     /// The cleaner may have come by.
     cleaned: bool,
+    /// Retention may take records when time passes.
+    bounded: bool,
     committed: i64,
 }
 
@@ -120,8 +122,6 @@ pub(crate) struct World {
     broker: Broker,
     log: Partition,
     producers: Option<(Producer, Producer)>,
-    /// Retention may take records when time passes.
-    is_bounded: bool,
     promise: Promise,
     promises: Vec<Promise>,
 }
@@ -137,7 +137,7 @@ impl World {
         let log = create(&broker);
         promise.may_be_gone = false;
         mark(&sim, &mut promises, &promise);
-        Self { sim, clock, broker, log, producers: None, is_bounded: false, promise, promises }
+        Self { sim, clock, broker, log, producers: None, promise, promises }
     }
 
     /// How long the trace is.
@@ -259,7 +259,7 @@ impl World {
             Step::Retain => {
                 let set = ConfigChange::set("retention.bytes", "500");
                 self.broker.topic("t").unwrap().alter_config([set]).unwrap();
-                self.is_bounded = true;
+                self.promise.bounded = true;
                 self.time_passes();
             }
             Step::Recreate => self.recreate(),
@@ -287,7 +287,7 @@ impl World {
     /// One second, in which the cleaner and retention come by.
     fn time_passes(&mut self) {
         self.promise.cleaned = true;
-        if self.is_bounded {
+        if self.promise.bounded {
             self.promise.start.1 = self.log.log_end_offset();
         }
         self.mark();
@@ -306,7 +306,6 @@ impl World {
         self.promise = Promise { may_be_gone: true, incarnation, ..Promise::default() };
         self.mark();
         self.log = create(&self.broker);
-        self.is_bounded = false;
         self.promise.may_be_gone = false;
         self.mark();
     }
@@ -380,6 +379,10 @@ impl Oracle for Told {
             assert_eq!(committed(&broker), None, "{what}: a commit outlived its topic");
             return (opened, recovered);
         };
+        let config = topic.config();
+        let size = config.get("retention.bytes");
+        assert_eq!(config.get("segment.bytes"), Some("300"), "{what}: its configuration");
+        assert!(size == Some("500") || !promise.bounded, "{what}: a change of its configuration");
         let log = topic.partition(0).unwrap();
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
         assert!(

@@ -2,9 +2,10 @@
 //!
 //! Two models together. *In order*: everything issued before the cut is there, the last write
 //! perhaps in part. *Any order*: of every file what its last sync covered, plus any part of what
-//! came later, in sectors, each file for itself; its length may be ahead of its data, and there
-//! are zeros then, or rubbish: what those blocks of the disk held before. Of the changes of names since the last sync of their directory, any may be
-//! there or lost; a rename happens whole or not at all, and what a lost directory holds is lost.
+//! came later, in small pieces, each file for itself; its length may be ahead of its data, and
+//! there are zeros then, or rubbish: what those blocks of the disk held before. Of the changes of
+//! names since the last sync of their directory, any may be there or lost; a rename happens whole
+//! or not at all, and what a lost directory holds is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,12 +16,12 @@ use super::super::content::Content;
 use super::image::{DataOp, FileImage, HashMemo, Id, Image, Op, mix};
 use super::pending::Pending;
 
-/// What a disk writes as a whole.
+/// What arrives as a whole, from fine to coarse: less than any disk writes, so that the small files
+/// of tests have borders inside their records; a sector; a page of the system's cache.
+const UNITS: [u64; 3] = [64, SECTOR, 4096];
 const SECTOR: u64 = 512;
-/// What the system's cache writes as a whole; used where sectors would be too many.
-const PAGE: u64 = 4096;
-/// More pieces of one file than this are cut at pages.
-const SECTORS_MAX: usize = 64;
+/// More pieces of one file than this are cut more coarsely.
+const PIECES_MAX: usize = 64;
 /// Up to so many pieces, every subset is tried.
 const SUBSET_BITS: usize = 6;
 /// How many random subsets are tried of more.
@@ -149,26 +150,36 @@ fn any_order(pending: &Pending, found: &mut Found, choice: &mut Choice) {
         }
         return;
     }
-    // The corners first: nothing and everything, then one thing at a time.
-    for pick in [Pick::First, Pick::Last] {
-        for image in &names {
+    // The corners first: of the names and of the contents everything or nothing.
+    for image in names.first().into_iter().chain(names.last()) {
+        for pick in [Pick::First, Pick::Last] {
             found.add(combine(image, &files, |_, variants| pick.of(variants)));
         }
-        for (special, variants) in &files {
-            for variant in variants {
-                for image in names.first().into_iter().chain(names.last()) {
-                    found.add(combine(image, &files, |id, variants| {
-                        if id == *special { Some(variant) } else { pick.of(variants) }
-                    }));
-                }
-            }
-        }
     }
+    // Then one thing at a time, or all by chance: a few draws must reach everything.
+    let varied: Vec<(Id, &FileImage)> = files
+        .iter()
+        .flat_map(|(id, variants)| variants.iter().map(|variant| (*id, variant)))
+        .collect();
     let mut idle = 0;
     while !found.is_full() && idle < IDLE_DRAWS_MAX {
-        let Some(image) = names.get(choice.below(names.len())) else { return };
-        let state =
-            combine(image, &files, |_, variants| variants.get(choice.below(variants.len())));
+        let image = match choice.below(4) {
+            0 => names.first(),
+            1 => names.last(),
+            _ => names.get(choice.below(names.len())),
+        };
+        let Some(image) = image else { return };
+        let others = match choice.below(3) {
+            0 => Some(Pick::First),
+            1 => Some(Pick::Last),
+            _ => None,
+        };
+        let special = varied.get(choice.below(varied.len())).filter(|_| others.is_some());
+        let state = combine(image, &files, |id, variants| match (special, others) {
+            (Some((special, variant)), _) if *special == id => Some(*variant),
+            (_, Some(pick)) => pick.of(variants),
+            _ => variants.get(choice.below(variants.len())),
+        });
         idle = if found.add(state) { 0 } else { idle + 1 };
     }
 }
@@ -236,9 +247,11 @@ fn all_combinations(image: &Image, files: &BTreeMap<Id, Vec<FileImage>>, found: 
 fn contents(durable: &FileImage, ops: &[&DataOp], choice: &mut Choice) -> Vec<FileImage> {
     let mut live = (*durable.content).clone();
     ops.iter().for_each(|op| op.apply(&mut live));
-    let mut pieces = split(ops, SECTOR);
-    if pieces.len() > SECTORS_MAX {
-        pieces = split(ops, PAGE);
+    let mut pieces = split(ops, UNITS[0]);
+    for unit in &UNITS[1..] {
+        if pieces.len() > PIECES_MAX {
+            pieces = split(ops, *unit);
+        }
     }
     let mut seen = BTreeSet::new();
     let mut memo = HashMemo::default();
