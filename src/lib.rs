@@ -93,6 +93,7 @@
 //! process. Consumers see a batch when it is written, before it is synced; after power loss a
 //! reader may have seen records that are gone. A failed sync is never retried: the partition then
 //! takes no more appends until it is opened again. A full disk stops nothing for good.
+//! [`durability`] has the whole of it: what each failure does, and what is assumed of the disk.
 //!
 //! # Consuming
 //!
@@ -285,6 +286,9 @@ pub use types::{
     IsolationLevel, OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Offsets, TimestampType,
     TopicId, TopicPartition,
 };
+
+#[doc = include_str!("durability.md")]
+pub mod durability {}
 
 /// The README's code runs.
 #[cfg(doctest)]

@@ -462,6 +462,10 @@ impl Log {
         if self.changed.load(Ordering::Relaxed) {
             self.sync_all()?;
         }
+        // A segment whose first append failed is in no sync: the next open trusts its name too.
+        if self.sync.take_dir_mark() {
+            self.context.storage.sync_dir(Some(&self.dir))?;
+        }
         for segment in self.segments().iter() {
             segment.seal();
         }

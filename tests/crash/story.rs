@@ -5,7 +5,7 @@ use std::time::Duration;
 use logreel::testing::{Fault, FaultKind, FaultOp, MockClock, SimStorage};
 use logreel::{
     Acks, Broker, Compression, ConfigChange, ErrorCode, NewTopic, OffsetReset, Offsets, Partition,
-    Producer, ProducerRecord,
+    Producer, ProducerRecord, Result,
 };
 
 use crate::explore::Oracle;
@@ -105,7 +105,7 @@ impl Promise {
     }
 }
 
-pub(crate) fn open(sim: &SimStorage, clock: &MockClock) -> logreel::Result<Broker> {
+pub(crate) fn open(sim: &SimStorage, clock: &MockClock) -> Result<Broker> {
     Broker::builder()
         .storage(sim.storage())
         .clock(clock)
@@ -116,28 +116,37 @@ pub(crate) fn open(sim: &SimStorage, clock: &MockClock) -> logreel::Result<Broke
 }
 
 /// A world at work. Its promises are numbered; the trace holds the numbers.
+///
+/// A step that fails promises nothing more, and the next one is tried, as an application might.
 pub(crate) struct World {
     sim: SimStorage,
     clock: MockClock,
     broker: Broker,
     log: Partition,
     producers: Option<(Producer, Producer)>,
+    /// The storage may fail: time may pass while a step waits, and upkeep with it.
+    faulty: bool,
     promise: Promise,
     promises: Vec<Promise>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let sim = SimStorage::new();
+        Self::on(&SimStorage::new(), false).unwrap()
+    }
+
+    /// Begins on a disk that may be `faulty`.
+    pub(crate) fn on(sim: &SimStorage, faulty: bool) -> Result<Self> {
         let clock = MockClock::at_millis(NOW);
-        let broker = open(&sim, &clock).unwrap();
-        let mut promise = Promise { may_be_gone: true, ..Promise::default() };
+        let broker = open(sim, &clock)?;
+        let mut promise = Promise { may_be_gone: true, cleaned: faulty, ..Promise::default() };
         let mut promises = Vec::new();
-        mark(&sim, &mut promises, &promise);
-        let log = create(&broker);
+        mark(sim, &mut promises, &promise);
+        let log = create(&broker)?;
         promise.may_be_gone = false;
-        mark(&sim, &mut promises, &promise);
-        Self { sim, clock, broker, log, producers: None, promise, promises }
+        mark(sim, &mut promises, &promise);
+        let sim = sim.clone();
+        Ok(Self { sim, clock, broker, log, producers: None, faulty, promise, promises })
     }
 
     /// How long the trace is.
@@ -156,44 +165,49 @@ impl World {
 
     /// Promises what is written from here on to those whose process dies.
     fn written(&mut self) {
-        self.promise.written = self.promise.rows.len();
+        let end = self.log.log_end_offset() as usize;
+        self.promise.written = end.min(self.promise.rows.len());
         self.mark();
     }
 
     fn durable(&mut self) {
-        self.promise.durable = self.promise.rows.len();
+        self.promise.durable = self.log.log_end_offset() as usize;
         self.written();
     }
 
-    /// Hands in the next rows: from here on they may be there.
+    /// Hands in the next rows: from here on they may be there. What a row is follows from its
+    /// offset, so that one that failed and is handed in again is the same.
     fn hand_in(&mut self, count: usize) -> Vec<Row> {
-        let first = self.promise.rows.len();
-        for _ in 0..count {
+        let first = self.log.log_end_offset() as usize;
+        while self.promise.rows.len() < first + count {
             self.promise.rows.push(self.promise.next_row());
         }
+        if self.faulty && self.promise.bounded {
+            self.promise.start.1 = (first + count) as i64;
+        }
         self.mark();
-        self.promise.rows[first..].to_vec()
+        self.promise.rows[first..first + count].to_vec()
     }
 
-    fn append(&mut self) {
+    fn append(&mut self) -> Result<()> {
         let rows = self.hand_in(1);
         let (key, value) = &rows[0];
-        self.log.append([(Some(key.as_str()), value.as_deref())]).unwrap();
+        self.log.append([(Some(key.as_str()), value.as_deref())])?;
         self.written();
+        Ok(())
     }
 
-    fn producers(&mut self) -> &(Producer, Producer) {
-        let broker = &self.broker;
-        self.producers.get_or_insert_with(|| {
-            let all = broker.producer().compression(Compression::Zstd).build().unwrap();
-            let leader = broker.producer().acks(Acks::Leader);
-            (all, leader.build().unwrap())
-        })
+    fn producers(&mut self) -> Result<&(Producer, Producer)> {
+        if self.producers.is_none() {
+            let all = self.broker.producer().compression(Compression::Zstd).build()?;
+            self.producers = Some((all, self.broker.producer().acks(Acks::Leader).build()?));
+        }
+        Ok(self.producers.as_ref().unwrap())
     }
 
-    fn send(&mut self, count: usize, acks: Acks) {
+    fn send(&mut self, count: usize, acks: Acks) -> Result<()> {
         // A producer begins with an id of its own, before anything is handed in.
-        self.producers();
+        self.producers()?;
         let rows = self.hand_in(count);
         let records = rows.iter().map(|(key, value)| {
             let record = ProducerRecord::to("t").partition(0).key(key);
@@ -202,47 +216,67 @@ impl World {
                 None => record,
             }
         });
-        let (all, leader) = self.producers();
+        let (all, leader) = self.producers()?;
         let producer = if acks == Acks::All { all } else { leader };
-        producer.send_batch(records).wait().unwrap();
-        if acks == Acks::All { self.durable() } else { self.written() }
+        producer.send_batch(records).wait()?;
+        if acks == Acks::All {
+            self.durable()
+        } else {
+            self.written()
+        }
+        Ok(())
     }
 
-    /// The next process opens what this one left.
-    fn reopen(&mut self) {
+    /// The next process opens what this one left on `sim`.
+    fn open_on(&mut self, sim: SimStorage) -> Result<()> {
         self.producers = None;
-        let sim = self.sim.kill_state(self.sim.op_count());
-        // What the dead one does while it is dropped happens on a disk that nobody looks at.
+        self.broker = open(&sim, &self.clock)?;
         self.sim = sim;
-        self.broker = open(&self.sim, &self.clock).unwrap();
-        assert_eq!(self.broker.recovery_report().damaged().count(), 0);
-        self.log = self.broker.topic("t").unwrap().partition(0).unwrap();
-        let (rows, end) = (self.promise.rows.len() as i64, self.log.log_end_offset());
-        assert_eq!(end, rows.max(self.log.log_start_offset()), "a kill loses nothing");
-        // Whatever an open serves is synced.
-        self.durable();
+        // What cannot be read now counts as damaged until the next open.
+        assert!(self.is_whole() || self.faulty, "{:?}", self.broker.recovery_report());
+        self.log = self.broker.topic("t")?.partition(0)?;
+        if self.is_whole() {
+            let end = self.log.log_end_offset();
+            assert!(end >= self.promise.written as i64, "a process that dies loses nothing");
+            // Whatever an open serves is synced.
+            self.durable();
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.broker.recovery_report().damaged().count() == 0
+    }
+
+    /// What the dead one does while it is dropped happens on a disk that nobody looks at.
+    fn die(&mut self) -> Result<()> {
+        self.open_on(self.sim.kill_state(self.sim.op_count()))
     }
 
     pub(crate) fn step(&mut self, step: Step) {
+        self.try_step(step).unwrap();
+    }
+
+    pub(crate) fn try_step(&mut self, step: Step) -> Result<()> {
         match step {
-            Step::Append => self.append(),
-            Step::Batch => self.send(3, Acks::All),
-            Step::Leader => self.send(1, Acks::Leader),
+            Step::Append => self.append()?,
+            Step::Batch => self.send(3, Acks::All)?,
+            Step::Leader => self.send(1, Acks::Leader)?,
             Step::Roll => {
                 let segments = self.log.segments().len();
                 while self.log.segments().len() == segments {
-                    self.append();
+                    self.append()?;
                 }
             }
             Step::Sync => {
-                self.log.sync().unwrap();
+                self.log.sync()?;
                 self.durable();
             }
             Step::Commit => {
                 let end = self.log.log_end_offset();
-                let consumer = self.broker.consumer().group_id("g").build().unwrap();
+                let consumer = self.broker.consumer().group_id("g").build()?;
                 let offsets: Offsets = [(("t", 0), end)].into_iter().collect();
-                consumer.commit_offsets(&offsets).unwrap();
+                consumer.commit_offsets(&offsets)?;
                 self.promise.committed = end;
                 // A commit syncs what it points into.
                 self.durable();
@@ -250,38 +284,40 @@ impl World {
             Step::Compact => self.time_passes(),
             Step::DeleteRecords => {
                 let to = (self.log.log_end_offset() - 2).max(self.log.log_start_offset());
-                self.promise.start.1 = to;
+                self.promise.start.1 = self.promise.start.1.max(to);
                 self.mark();
-                assert_eq!(self.log.delete_records(to).unwrap(), to);
+                assert_eq!(self.log.delete_records(to)?, to);
                 self.promise.start.0 = to;
                 self.mark();
             }
             Step::Retain => {
                 let set = ConfigChange::set("retention.bytes", "500");
-                self.broker.topic("t").unwrap().alter_config([set]).unwrap();
+                self.broker.topic("t")?.alter_config([set])?;
                 self.promise.bounded = true;
                 self.time_passes();
             }
-            Step::Recreate => self.recreate(),
+            Step::Recreate => self.recreate()?,
             Step::Close => {
                 self.producers = None;
-                self.log = self.broker.topic("t").unwrap().partition(0).unwrap();
-                let broker = self.broker.clone();
-                broker.close().unwrap();
-                self.durable();
-                self.reopen();
-                assert!(self.broker.recovery_report().clean, "it was closed cleanly");
+                let closed = self.broker.clone().close();
+                if closed.is_ok() && self.is_whole() {
+                    self.durable();
+                }
+                self.open_on(self.sim.clone())?;
+                assert!(self.broker.recovery_report().clean || self.faulty);
+                closed?;
             }
-            Step::Kill => self.reopen(),
+            Step::Kill => self.die()?,
             Step::FailedSync => {
                 let eio = Fault { op: FaultOp::Sync, nth: 0, sticky: false, kind: FaultKind::Eio };
                 self.sim.fail(eio);
                 let failed = self.log.sync().is_err();
                 self.sim.clear_faults();
                 assert!(failed || self.log.recovery_point() == self.log.log_end_offset());
-                self.reopen();
+                self.die()?;
             }
         }
+        Ok(())
     }
 
     /// One second, in which the cleaner and retention come by.
@@ -292,26 +328,30 @@ impl World {
         }
         self.mark();
         self.clock.advance(Duration::from_secs(1));
-        let start = self.log.log_start_offset();
-        self.promise.start = (start, start);
+        if !self.faulty {
+            let start = self.log.log_start_offset();
+            self.promise.start = (start, start);
+        }
         self.mark();
     }
 
-    fn recreate(&mut self) {
+    fn recreate(&mut self) -> Result<()> {
         self.producers = None;
         self.promise.may_be_gone = true;
         self.mark();
-        self.broker.delete_topic("t").unwrap();
+        self.broker.delete_topic("t")?;
         let incarnation = self.promise.incarnation + 1;
-        self.promise = Promise { may_be_gone: true, incarnation, ..Promise::default() };
+        let cleaned = self.faulty;
+        self.promise = Promise { may_be_gone: true, incarnation, cleaned, ..Promise::default() };
         self.mark();
-        self.log = create(&self.broker);
+        self.log = create(&self.broker)?;
         self.promise.may_be_gone = false;
         self.mark();
+        Ok(())
     }
 }
 
-fn create(broker: &Broker) -> Partition {
+fn create(broker: &Broker) -> Result<Partition> {
     let topic = NewTopic::new("t")
         .set("segment.bytes", "300")
         .set("index.interval.bytes", "100")
@@ -319,7 +359,7 @@ fn create(broker: &Broker) -> Partition {
         .set("retention.ms", "-1")
         .set("min.cleanable.dirty.ratio", "0")
         .set("delete.retention.ms", "0");
-    broker.create_topic(topic).unwrap().partition(0).unwrap()
+    broker.create_topic(topic)?.partition(0)
 }
 
 fn mark(sim: &SimStorage, promises: &mut Vec<Promise>, promise: &Promise) {
@@ -328,6 +368,7 @@ fn mark(sim: &SimStorage, promises: &mut Vec<Promise>, promise: &Promise) {
 }
 
 /// The promises of a trace, by number.
+#[derive(Default)]
 pub(crate) struct Told(Vec<Promise>);
 
 /// Everything in the log, by offset.
@@ -356,10 +397,10 @@ impl Oracle for Told {
     type Promise = Promise;
 
     fn promise(&self, trace: &SimStorage, cut: usize) -> Promise {
-        match trace.marks_before(cut).last() {
-            Some(number) => self.0[*number as usize].clone(),
-            None => Promise { may_be_gone: true, ..Promise::default() },
-        }
+        let marks = trace.marks_before(cut);
+        let told = marks.last().and_then(|number| self.0.get(*number as usize));
+        // A world that did not come to be promised nothing.
+        told.cloned().unwrap_or_else(|| Promise { may_be_gone: true, ..Promise::default() })
     }
 
     fn killed(&self, promise: Promise) -> Promise {

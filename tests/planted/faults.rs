@@ -1,7 +1,7 @@
 //! The faults: what is changed in the source, and which test must find it.
 
-/// A change of one place: in `file` the text `from`, which stands there once, becomes `to`.
-/// `planted("...")` says whether the fault of that name is at work.
+/// A change of one place: in `file` the text `from`, which stands there once, becomes `to`, where
+/// `PLANTED` says whether the fault is at work. The white space at the ends of both is left out.
 pub(crate) struct Edit {
     pub(crate) file: &'static str,
     pub(crate) from: &'static str,
@@ -30,9 +30,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "acknowledged before it is synced",
         edits: &[Edit {
             file: "log/partition.rs",
-            from: "            segment.file().sync()\n        });",
-            to: "            if crate::planted(\"acknowledged before it is synced\") {\n                \
-                 return Ok(());\n            }\n            segment.file().sync()\n        });",
+            from: r"segment.file().sync()
+        });",
+            to: r"if PLANTED {
+                return Ok(());
+            }
+            segment.file().sync()
+        });",
         }],
         found_by: APPENDS,
     },
@@ -40,8 +44,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "directory of a new segment not synced",
         edits: &[Edit {
             file: "log/partition.rs",
-            from: "Ok(()) if dir =>",
-            to: "Ok(()) if dir && !crate::planted(\"directory of a new segment not synced\") =>",
+            from: r"Ok(()) if dir =>",
+            to: r"Ok(()) if dir && !PLANTED =>",
         }],
         found_by: APPENDS,
     },
@@ -49,10 +53,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "only the active segment synced",
         edits: &[Edit {
             file: "log/partition.rs",
-            from: "        let outcome = segments.iter().skip(first)",
-            to: "        let first = if crate::planted(\"only the active segment synced\") {\n            \
-                 segments.len().saturating_sub(1)\n        } else {\n            first\n        };\n        \
-                 let outcome = segments.iter().skip(first)",
+            from: r"let outcome = segments.iter().skip(first)",
+            to: r"let first = if PLANTED {
+            segments.len().saturating_sub(1)
+        } else {
+            first
+        };
+        let outcome = segments.iter().skip(first)",
         }],
         found_by: APPENDS,
     },
@@ -61,17 +68,19 @@ pub(crate) const FAULTS: &[Fault] = &[
         edits: &[
             Edit {
                 file: "log/partition.rs",
-                from: "                self.stop(Halt::Poisoned(error.clone()));\n                \
-                       Err(self.storage_error(error))",
-                to: "                if !crate::planted(\"sync tried again after it failed\") {\n                    \
-                     self.stop(Halt::Poisoned(error.clone()));\n                }\n                \
-                     Err(self.storage_error(error))",
+                from: r"self.stop(Halt::Poisoned(error.clone()));
+                Err(self.storage_error(error))",
+                to: r"if !PLANTED {
+                    self.stop(Halt::Poisoned(error.clone()));
+                }
+                Err(self.storage_error(error))",
             },
             Edit {
                 file: "log/sync.rs",
-                from: "                    state.failed = Some(error.clone());",
-                to: "                    if !crate::planted(\"sync tried again after it failed\") {\n                        \
-                     state.failed = Some(error.clone());\n                    }",
+                from: r"state.failed = Some(error.clone());",
+                to: r"if !PLANTED {
+                        state.failed = Some(error.clone());
+                    }",
             },
         ],
         found_by: FAILED_SYNC,
@@ -80,9 +89,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "checksums not verified at open",
         edits: &[Edit {
             file: "log/recovery.rs",
-            from: "Demand { crc: true, ..segment.demand() }",
-            to: "Demand { crc: !crate::planted(\"checksums not verified at open\"), \
-                 ..segment.demand() }",
+            from: r"Demand { crc: true, ..segment.demand() }",
+            to: r"Demand { crc: !PLANTED, ..segment.demand() }",
         }],
         found_by: APPENDS,
     },
@@ -90,9 +98,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "tail not written again at open",
         edits: &[Edit {
             file: "log/recovery.rs",
-            from: "        self.rewrite(first)\n",
-            to: "        if crate::planted(\"tail not written again at open\") {\n            \
-                 return Ok(());\n        }\n        self.rewrite(first)\n",
+            from: r"self.rewrite(first)",
+            to: r"if PLANTED {
+            return Ok(());
+        }
+        self.rewrite(first)",
         }],
         found_by: SEQUENCES,
     },
@@ -100,9 +110,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "tail written again but not synced",
         edits: &[Edit {
             file: "log/recovery.rs",
-            from: "            segment.file().sync()?;\n            wrote = true;",
-            to: "            if crate::planted(\"tail written again but not synced\") {\n                \
-                 continue;\n            }\n            segment.file().sync()?;\n            wrote = true;",
+            from: r"segment.file().sync()?;
+            wrote = true;",
+            to: r"if PLANTED {
+                continue;
+            }
+            segment.file().sync()?;
+            wrote = true;",
         }],
         found_by: APPENDS,
     },
@@ -110,10 +124,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "recovery point ahead of the sync",
         edits: &[Edit {
             file: "broker/checkpoints.rs",
-            from: "recovery_point: log.recovery_point() };",
-            to: "recovery_point: if crate::planted(\"recovery point ahead of the sync\") {\n                        \
-                 log.end_offset()\n                    } else {\n                        \
-                 log.recovery_point()\n                    } };",
+            from: r"recovery_point: log.recovery_point() };",
+            to: r"recovery_point: if PLANTED {
+                        log.end_offset()
+                    } else {
+                        log.recovery_point()
+                    } };",
         }],
         found_by: SEQUENCES,
     },
@@ -121,11 +137,15 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "marker written before the data is synced",
         edits: &[Edit {
             file: "broker/shared.rs",
-            from: "        let mut outcome = Ok(());\n        let mut sound = true;\n        \
-                   for log in self.logs() {",
-            to: "        let mut outcome = Ok(());\n        let mut sound = true;\n        \
-                 if crate::planted(\"marker written before the data is synced\") {\n            \
-                 self.write_marker()?;\n        }\n        for log in self.logs() {",
+            from: r"let mut outcome = Ok(());
+        let mut sound = true;
+        for log in self.logs() {",
+            to: r"let mut outcome = Ok(());
+        let mut sound = true;
+        if PLANTED {
+            self.write_marker()?;
+        }
+        for log in self.logs() {",
         }],
         found_by: CLOSES,
     },
@@ -133,10 +153,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "marker left standing by an open",
         edits: &[Edit {
             file: "broker/open.rs",
-            from: "        if marked || listed {\n            storage.sync_dir(None)?;",
-            to: "        if crate::planted(\"marker left standing by an open\") {\n            \
-                 checkpoint::replace(&storage, None, CLEAN_MARKER, \"\")?;\n        }\n        \
-                 if marked || listed {\n            storage.sync_dir(None)?;",
+            from: r"if marked || listed {
+            storage.sync_dir(None)?;",
+            to: r#"if PLANTED {
+            checkpoint::replace(&storage, None, CLEAN_MARKER, "")?;
+        }
+        if marked || listed {
+            storage.sync_dir(None)?;"#,
         }],
         found_by: CLOSES,
     },
@@ -144,9 +167,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "removal of the marker not synced",
         edits: &[Edit {
             file: "broker/open.rs",
-            from: "        if marked || listed {\n",
-            to: "        if (marked || listed) \
-                 && !crate::planted(\"removal of the marker not synced\") {\n",
+            from: r"if marked || listed {",
+            to: r"if (marked || listed) && !PLANTED {",
         }],
         found_by: CLOSES,
     },
@@ -154,10 +176,14 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "file replaced before its content is synced",
         edits: &[Edit {
             file: "storage/files.rs",
-            from: "        file.write_all_at(0, content)?;\n        file.sync()?;\n        drop(file);",
-            to: "        file.write_all_at(0, content)?;\n        \
-                 if !crate::planted(\"file replaced before its content is synced\") {\n            \
-                 file.sync()?;\n        }\n        drop(file);",
+            from: r"file.write_all_at(0, content)?;
+        file.sync()?;
+        drop(file);",
+            to: r"file.write_all_at(0, content)?;
+        if !PLANTED {
+            file.sync()?;
+        }
+        drop(file);",
         }],
         found_by: TOPICS,
     },
@@ -165,9 +191,15 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "file replaced and its directory not synced",
         edits: &[Edit {
             file: "storage/files.rs",
-            from: "        self.sync_dir(path.dir.as_ref())\n    }\n}\n",
-            to: "        if crate::planted(\"file replaced and its directory not synced\") {\n            \
-                 return Ok(());\n        }\n        self.sync_dir(path.dir.as_ref())\n    }\n}\n",
+            from: r"self.sync_dir(path.dir.as_ref())
+    }
+}",
+            to: r"if PLANTED {
+            return Ok(());
+        }
+        self.sync_dir(path.dir.as_ref())
+    }
+}",
         }],
         found_by: TOPICS,
     },
@@ -175,10 +207,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "commit before the records below it are synced",
         edits: &[Edit {
             file: "broker/offsets.rs",
-            from: "pub(super) fn sync_positions(offsets: &Offsets, logs: &[Arc<Log>]) -> Result<()> {\n",
-            to: "pub(super) fn sync_positions(offsets: &Offsets, logs: &[Arc<Log>]) -> Result<()> {\n    \
-                 if crate::planted(\"commit before the records below it are synced\") {\n        \
-                 return Ok(());\n    }\n",
+            from: r"for ((_, position), log) in offsets.iter().zip(logs) {",
+            to: r"for ((_, position), log) in offsets.iter().zip(logs) {
+        if PLANTED {
+            continue;
+        }",
         }],
         found_by: COMMITS,
     },
@@ -186,11 +219,15 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "topic forgotten before its commits are",
         edits: &[Edit {
             file: "broker/topics.rs",
-            from: "        self.forget_commits(name)?;\n        changed.topics.remove(name);\n        \
-                   changed.store(storage)?;",
-            to: "        if !crate::planted(\"topic forgotten before its commits are\") {\n            \
-                 self.forget_commits(name)?;\n        }\n        changed.topics.remove(name);\n        \
-                 changed.store(storage)?;\n        self.forget_commits(name)?;",
+            from: r"self.forget_commits(name)?;
+        changed.topics.remove(name);
+        changed.store(storage)?;",
+            to: r"if !PLANTED {
+            self.forget_commits(name)?;
+        }
+        changed.topics.remove(name);
+        changed.store(storage)?;
+        self.forget_commits(name)?;",
         }],
         found_by: DELETION,
     },
@@ -198,11 +235,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "log start not stored before it is promised",
         edits: &[Edit {
             file: "broker/retaining.rs",
-            from: "        let outcome = self.store_log_starts(std::slice::from_ref(log));",
-            to: "        let outcome = \
-                 if crate::planted(\"log start not stored before it is promised\") {\n            \
-                 Ok(())\n        } else {\n            \
-                 self.store_log_starts(std::slice::from_ref(log))\n        };",
+            from: r"let outcome = self.store_log_starts(std::slice::from_ref(log));",
+            to: r"let outcome = if PLANTED {
+            Ok(())
+        } else {
+            self.store_log_starts(std::slice::from_ref(log))
+        };",
         }],
         found_by: RETENTION,
     },
@@ -210,9 +248,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "compacted segment not synced before the swap",
         edits: &[Edit {
             file: "log/cleaner/output.rs",
-            from: "        file.sync()?;\n        // Only retention",
-            to: "        if !crate::planted(\"compacted segment not synced before the swap\") {\n            \
-                 file.sync()?;\n        }\n        // Only retention",
+            from: r"file.sync()?;
+        // Only retention",
+            to: r"if !PLANTED {
+            file.sync()?;
+        }
+        // Only retention",
         }],
         found_by: COMPACTION,
     },
@@ -220,12 +261,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "swap begun before its names are durable",
         edits: &[Edit {
             file: "log/cleaner/swap.rs",
-            from: "        storage.rename_if_exists(&log.dir, &cleaned, \
-                   &suffixed(kind, base, SWAP_SUFFIX))?;\n    }\n",
-            to: "        storage.rename_if_exists(&log.dir, &cleaned, \
-                 &suffixed(kind, base, SWAP_SUFFIX))?;\n    }\n    \
-                 if crate::planted(\"swap begun before its names are durable\") {\n        \
-                 return Ok(());\n    }\n",
+            from: r"&suffixed(kind, base, SWAP_SUFFIX))?;
+    }",
+            to: r"&suffixed(kind, base, SWAP_SUFFIX))?;
+    }
+    if PLANTED {
+        return Ok(());
+    }",
         }],
         found_by: COMPACTION,
     },
@@ -233,8 +275,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "old segments met beside the new one",
         edits: &[Edit {
             file: "log/cleaner/swap.rs",
-            from: "    if !others.is_empty() {\n",
-            to: "    if !others.is_empty() && !crate::planted(\"old segments met beside the new one\") {\n",
+            from: r"if !others.is_empty() {",
+            to: r"if !others.is_empty() && !PLANTED {",
         }],
         found_by: COMPACTION,
     },
@@ -242,11 +284,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "swap finished before its names are durable",
         edits: &[Edit {
             file: "log/leftovers.rs",
-            from: "is durable, a power cut may take it back, and then the old segments are needed.\n        \
-                   storage.sync_dir(Some(dir))?;",
-            to: "is durable, a power cut may take it back, and then the old segments are needed.\n        \
-                 if !crate::planted(\"swap finished before its names are durable\") {\n            \
-                 storage.sync_dir(Some(dir))?;\n        }",
+            from: r"is durable, a power cut may take it back, and then the old segments are needed.
+        storage.sync_dir(Some(dir))?;",
+            to: r"is durable, a power cut may take it back, and then the old segments are needed.
+        if !PLANTED {
+            storage.sync_dir(Some(dir))?;
+        }",
         }],
         found_by: "upkeep::an_open_that_finished_a_swap_removed_what_the_disk_still_needed",
     },
@@ -254,10 +297,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "gaps not announced before the swap",
         edits: &[Edit {
             file: "broker/cleaning.rs",
-            from: "        self.write_gaps(Some((log, offset)))\n",
-            to: "        if crate::planted(\"gaps not announced before the swap\") {\n            \
-                 log.expect_gaps_below(offset);\n            return Ok(());\n        }\n        \
-                 self.write_gaps(Some((log, offset)))\n",
+            from: r"self.write_gaps(Some((log, offset)))",
+            to: r"if PLANTED {
+            log.expect_gaps_below(offset);
+            return Ok(());
+        }
+        self.write_gaps(Some((log, offset)))",
         }],
         found_by: COMPACTION,
     },
@@ -266,16 +311,17 @@ pub(crate) const FAULTS: &[Fault] = &[
         edits: &[
             Edit {
                 file: "log/cleaner/pass.rs",
-                from: "        self.sync_to(request.what.end).map_err(Unclean::Failed)?;",
-                to: "        if !crate::planted(\"cleaned what was not synced\") {\n            \
-                     self.sync_to(request.what.end).map_err(Unclean::Failed)?;\n        }",
+                from: r"self.sync_to(request.what.end).map_err(Unclean::Failed)?;",
+                to: r"if !PLANTED {
+            self.sync_to(request.what.end).map_err(Unclean::Failed)?;
+        }",
             },
-            // Else the sync that a roll asks for always comes before the cleaner, by the clock.
             Edit {
                 file: "log/roll.rs",
-                from: "            self.sync_later();",
-                to: "            if !crate::planted(\"cleaned what was not synced\") {\n                \
-                     self.sync_later();\n            }",
+                from: r"self.sync_later();",
+                to: r"if !PLANTED {
+                self.sync_later();
+            }",
             },
         ],
         found_by: SEQUENCES,

@@ -120,11 +120,8 @@ fn any_order(pending: &Pending, found: &mut Found, choice: &mut Choice) {
     let mut names: Vec<Image> = Vec::new();
     for kept in subsets(pending.names.len(), choice) {
         let mut image = pending.durable.clone();
-        for (uncertain, kept) in pending.names.iter().zip(kept) {
-            if kept {
-                let (dir, op) = &uncertain.op;
-                image.rename(*dir, op);
-            }
+        for ((dir, op), _) in pending.names.iter().zip(kept).filter(|(_, kept)| *kept) {
+            image.rename(*dir, op);
         }
         image.sweep();
         names.push(image);

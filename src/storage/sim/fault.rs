@@ -67,9 +67,10 @@ impl FaultKind {
 /// An operation that shall fail: the `nth` of its kind from now on, counted from zero, and with
 /// `sticky` every one after it.
 ///
-/// A failed sync behaves as Linux does after a disk error: the unsynced bytes count as clean from
-/// then on, stay readable, and a later sync succeeds without writing them. They are on disk or
-/// not, as after a power cut.
+/// A failed sync of a file behaves as Linux does after a disk error: the unsynced bytes count as
+/// clean from then on, stay readable, and a later sync succeeds without writing them. They are on
+/// disk or not, as after a power cut. Names do not share that fate: a file system that cannot write
+/// its metadata stops altogether, or writes it later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What to count.
@@ -84,21 +85,24 @@ pub struct Fault {
 
 /// The faults in force, with what they have counted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faults(Vec<(Fault, usize)>);
+pub(super) struct Faults {
+    in_force: Vec<(Fault, usize)>,
+    hits: usize,
+}
 
 impl Faults {
     pub(super) fn add(&mut self, fault: Fault) {
-        self.0.push((fault, 0));
+        self.in_force.push((fault, 0));
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.in_force.clear();
     }
 
     /// Counts an operation; the first fault that hits it says how.
     pub(super) fn hit(&mut self, op: FaultOp) -> Option<FaultKind> {
         let mut hit = None;
-        for (fault, seen) in &mut self.0 {
+        for (fault, seen) in &mut self.in_force {
             if fault.op != FaultOp::Any && fault.op != op {
                 continue;
             }
@@ -107,7 +111,13 @@ impl Faults {
             }
             *seen += 1;
         }
+        self.hits += usize::from(hit.is_some());
         hit
+    }
+
+    /// How many operations were hit, also by faults that are no longer in force.
+    pub(super) fn hits(&self) -> usize {
+        self.hits
     }
 
     /// The same for operations that only succeed or fail.
@@ -133,5 +143,6 @@ mod tests {
         assert_eq!(faults.hit(FaultOp::Sync), Some(FaultKind::Enospc));
         faults.clear();
         assert_eq!(faults.hit(FaultOp::Sync), None);
+        assert_eq!(faults.hits(), 3);
     }
 }

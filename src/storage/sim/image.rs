@@ -34,23 +34,6 @@ pub(super) enum NameOp {
     Move(FileName, Node),
 }
 
-impl NameOp {
-    fn name_and_node(&self) -> (&FileName, Node) {
-        match self {
-            Self::Link(name, node) | Self::Unlink(name, node) | Self::Move(name, node) => {
-                (name, *node)
-            }
-        }
-    }
-
-    /// Whether both change the same name, or the name of the same thing.
-    pub(super) fn concerns(&self, other: &Self) -> bool {
-        let ((name, node), (other_name, other_node)) =
-            (self.name_and_node(), other.name_and_node());
-        name == other_name || node == other_node
-    }
-}
-
 /// A change to the content of one file.
 #[derive(Clone, Debug)]
 pub(super) enum DataOp {

@@ -109,6 +109,14 @@ impl SimStorage {
         self.0.state.lock().faults.add(fault);
     }
 
+    /// How many operations the faults have hit so far.
+    ///
+    /// A test that moves a fault from operation to operation is through when this stays zero.
+    #[must_use]
+    pub fn fault_hits(&self) -> usize {
+        self.0.state.lock().faults.hits()
+    }
+
     /// Lets all operations succeed again. What failed syncs have forgotten stays forgotten.
     pub fn clear_faults(&self) {
         self.0.state.lock().faults.clear();

@@ -10,23 +10,18 @@ use super::image::{DataOp, Id, Image, NameOp, Op};
 pub(super) struct Pending {
     pub(super) durable: Image,
     /// Unsynced changes of names, in order.
-    pub(super) names: Vec<Uncertain<(Id, NameOp)>>,
+    pub(super) names: Vec<(Id, NameOp)>,
     /// Unsynced changes of contents, by file, in order.
-    pub(super) data: BTreeMap<Id, Vec<Uncertain<DataOp>>>,
+    pub(super) data: BTreeMap<Id, Vec<Uncertain>>,
 }
 
+/// A change of a file's content.
 #[derive(Clone, Debug)]
-pub(super) struct Uncertain<T> {
-    pub(super) op: T,
+pub(super) struct Uncertain {
+    pub(super) op: DataOp,
     /// A sync that should have covered it has failed. The system then believes it clean, so a
     /// later sync does not make it durable.
     forgotten: bool,
-}
-
-impl<T> Uncertain<T> {
-    fn new(op: T) -> Self {
-        Self { op, forgotten: false }
-    }
 }
 
 impl Pending {
@@ -47,13 +42,14 @@ impl Pending {
                     // The thing itself exists, empty, as soon as anything can point to it.
                     self.durable.make(*node);
                 }
-                self.names.push(Uncertain::new((*dir, op.clone())));
+                self.names.push((*dir, op.clone()));
             }
             Op::Data { file, op, at_millis } => {
                 if let Some(image) = self.durable.files.get_mut(file) {
                     image.modified = *at_millis;
                 }
-                self.data.entry(*file).or_default().push(Uncertain::new(op.clone()));
+                let pending = Uncertain { op: op.clone(), forgotten: false };
+                self.data.entry(*file).or_default().push(pending);
             }
             Op::SyncFile { file, ok: true } => {
                 for pending in self.data.remove(file).unwrap_or_default() {
@@ -71,41 +67,18 @@ impl Pending {
                 }
             }
             Op::SyncDir { dir, ok: true } => {
-                self.drop_overtaken(*dir);
                 let durable = &mut self.durable;
-                self.names.retain(|pending| {
-                    let covered = pending.op.0 == *dir && !pending.forgotten;
+                self.names.retain(|(changed, op)| {
+                    let covered = changed == dir;
                     if covered {
-                        durable.rename(*dir, &pending.op.1);
+                        durable.rename(*dir, op);
                     }
                     !covered
                 });
             }
-            Op::SyncDir { dir, ok: false } => {
-                for pending in self.names.iter_mut().filter(|pending| pending.op.0 == *dir) {
-                    pending.forgotten = true;
-                }
-            }
+            // Names do not share the fate of contents: a file system that cannot write them stops
+            // altogether, or writes them later.
+            Op::SyncDir { ok: false, .. } => {}
         }
-    }
-
-    /// A forgotten change of a name cannot come back over a later one that is made durable.
-    fn drop_overtaken(&mut self, dir: Id) {
-        let covered: Vec<(usize, NameOp)> = self
-            .names
-            .iter()
-            .enumerate()
-            .filter(|(_, pending)| pending.op.0 == dir && !pending.forgotten)
-            .map(|(index, pending)| (index, pending.op.1.clone()))
-            .collect();
-        let mut index = 0;
-        self.names.retain(|pending| {
-            let at = index;
-            index += 1;
-            let overtaken = pending.forgotten
-                && pending.op.0 == dir
-                && covered.iter().any(|(later, op)| *later > at && op.concerns(&pending.op.1));
-            !overtaken
-        });
     }
 }
