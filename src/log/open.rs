@@ -300,6 +300,7 @@ impl Unmanifested<'_> {
             report,
             damage: None,
             end: first,
+            next: None,
         };
         if self.options.provenance.is_ours() && !recovery.segments.is_empty() {
             // What we write ourselves has one epoch, from the beginning.

@@ -182,6 +182,7 @@ impl Log {
             } else {
                 self.max_timestamp_in(segment, start, limit)?
             };
+            self.check_joint(&segments, index)?;
             newest = newest.max(found);
         }
         Ok(newest)
@@ -223,8 +224,13 @@ impl Log {
         isolation: IsolationLevel,
     ) -> Result<Option<OffsetAndTimestamp>> {
         let (start, limit) = (self.start_offset(), self.readable_end(isolation));
-        for segment in self.segments().iter() {
-            let Some(from) = segment.find_time(timestamp)? else { continue };
+        let segments = self.segments();
+        let first = Self::segment_of(&segments, start).unwrap_or(0);
+        for (index, segment) in segments.iter().enumerate().skip(first) {
+            let Some(from) = segment.find_time(timestamp)? else {
+                self.check_joint(&segments, index)?;
+                continue;
+            };
             let found = match self.find_time_in(segment, from, timestamp, start, limit) {
                 Err(Stop::Bad(_)) => {
                     // Perhaps only the index is wrong: rebuild it and look once more.
@@ -235,7 +241,7 @@ impl Log {
                 found => found,
             };
             match found {
-                Ok(None) => {}
+                Ok(None) => self.check_joint(&segments, index)?,
                 Ok(found) => return Ok(found),
                 Err(Stop::Io(error)) => return Err(error.on(&self.tp)),
                 Err(Stop::Bad(bad)) => return Err(damage(&self.tp, segment, &bad)),
