@@ -93,7 +93,8 @@ impl Log {
         let mut opened = match matching {
             Some(manifest) => Opened {
                 segments,
-                start: options.log_start.map_or(manifest.start, |s| s.max(manifest.start)),
+                // Nothing has moved it since; and what the checkpoint says nothing vouches for.
+                start: manifest.start,
                 end: manifest.end,
                 stable: manifest.stable,
                 recovery_point: manifest.end,

@@ -65,15 +65,20 @@ impl Log {
         {
             return Err(error);
         }
+        // Behind damage there may be records; whoever asks for them is not out of range.
+        if cursor.offset() > end
+            && let Some(error) = self.end_error()
+        {
+            return Err(error);
+        }
         if cursor.offset() < start || cursor.offset() > end {
             return Err(Error::offset_out_of_range(cursor.offset(), start, end).on(&self.tp));
         }
         let limit = self.readable_end(options.isolation);
         if cursor.offset() >= limit {
-            return match self.end_error() {
-                Some(error) if cursor.offset() >= end => Err(error),
-                _ => Ok(Vec::new()),
-            };
+            // A transaction that is open where a log is damaged never ends: those who wait for it
+            // are told.
+            return self.end_error().map_or_else(|| Ok(Vec::new()), Err);
         }
         let aborted = match options.isolation {
             IsolationLevel::ReadCommitted => self.aborted_between(cursor.offset(), limit)?,
@@ -185,7 +190,8 @@ impl Log {
             self.check_joint(&segments, index)?;
             newest = newest.max(found);
         }
-        Ok(newest)
+        // Behind damage there may be later ones.
+        self.end_error().map_or(Ok(newest), Err)
     }
 
     /// The same of a segment that is not read as a whole: its index tells of other records too.
@@ -247,7 +253,8 @@ impl Log {
                 Err(Stop::Bad(bad)) => return Err(damage(&self.tp, segment, &bad)),
             }
         }
-        Ok(None)
+        // Behind damage there may be one.
+        self.end_error().map_or(Ok(None), Err)
     }
 
     fn find_time_in(

@@ -76,13 +76,12 @@ impl Log {
 }
 
 impl Log {
-    /// Checks, once per open, that a segment is whole up to where the next begins: whoever passes
-    /// over it by its index alone must know that nothing is missing. Reads its last batches.
+    /// Checks, once per open, that a segment is whole up to its end and where the next begins:
+    /// whoever passes over it by its index alone must know that nothing is missing, not even in the
+    /// index, which may have been rebuilt up to damage. Reads its last batches.
     pub(crate) fn check_joint(&self, segments: &[Arc<Segment>], index: usize) -> Result<()> {
-        let (Some(segment), Some(next)) = (segments.get(index), segments.get(index + 1)) else {
-            return Ok(());
-        };
-        if segment.is_joined() {
+        let Some(segment) = segments.get(index) else { return Ok(()) };
+        if segment.is_joined() || !segment.is_sealed() {
             return Ok(());
         }
         let mut fresh = false;
@@ -103,7 +102,11 @@ impl Log {
                 Err(Stop::Bad(bad)) => return Err(damage(&self.tp, segment, &bad)),
             }
         };
-        match segment.bad_joint(end, next.base_offset)? {
+        let bad = match segments.get(index + 1) {
+            Some(next) => segment.bad_joint(end, next.base_offset)?,
+            None => None,
+        };
+        match bad {
             Some(bad) => Err(damage(&self.tp, segment, &bad)),
             None => {
                 segment.set_joined();
