@@ -115,6 +115,11 @@ impl Log {
         // Offsets up to the limit may all be gone (compacted, deleted): do not look there again.
         if batches.is_empty() && cursor.offset() < walk.cursor().offset() {
             *cursor = walk.cursor().clone();
+            if cursor.offset() >= limit
+                && let Some(error) = self.end_error()
+            {
+                return Err(error);
+            }
         }
         Ok(batches)
     }

@@ -53,6 +53,9 @@ pub(crate) struct Recovery<'a> {
     pub(crate) end: i64,
     /// Where the digest of the last segment says that the next begins.
     pub(crate) next: Option<i64>,
+    /// The first segment that is not what it was at a clean close. What is durable is read only
+    /// from there on.
+    pub(crate) suspect: Option<usize>,
 }
 
 impl Recovery<'_> {
@@ -63,6 +66,7 @@ impl Recovery<'_> {
             .partition_point(|segment| {
                 segment.base_offset <= self.recovery_point.max(self.log_start)
             })
+            .min(self.suspect.unwrap_or(usize::MAX))
             .saturating_sub(1);
         if let Some(segment) = self.segments.get(first).filter(|_| first > 0) {
             self.end = segment.base_offset;

@@ -45,6 +45,8 @@ impl<'a> Asked<'a> {
 pub(crate) struct Said {
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// Where committed readers stop.
+    pub(crate) stable: i64,
     pub(crate) records: Vec<Record>,
     pub(crate) stopped: Option<Error>,
     pub(crate) committed: Vec<i64>,
@@ -60,23 +62,27 @@ pub(crate) struct Answers {
     pub(crate) topics: BTreeMap<&'static str, Option<Said>>,
     pub(crate) commits: Option<Result<Offsets>>,
     pub(crate) reports: Vec<PartitionReport>,
-    pub(crate) adopted: Vec<String>,
+    /// What the open told of the files beside the partitions.
+    pub(crate) repaired: Vec<String>,
 }
 
 impl Answers {
     /// Asks a directory; an error when it does not open.
     pub(crate) fn of(disk: &SimStorage, policy: OnDamage, asked: Asked<'_>) -> Result<Self> {
-        let broker = open(disk, policy)?;
+        Ok(Self::by(open(disk, policy)?, asked))
+    }
+
+    /// Asks a broker, and closes it.
+    pub(crate) fn by(broker: Broker, asked: Asked<'_>) -> Self {
         let commits = asked.includes("__consumer_offsets").then(|| broker.group(GROUP).committed());
         let mut topics = BTreeMap::new();
         for name in TOPICS.into_iter().filter(|name| asked.includes(name)) {
             topics.insert(name, say(&broker, name));
         }
         let report = broker.recovery_report();
-        let (reports, adopted) = (report.partitions.clone(), report.adopted.clone());
-        // As a process that is killed: the directory is thrown away.
+        let (reports, repaired) = (report.partitions.clone(), report.repaired.clone());
         broker.close().ok();
-        Ok(Self { topics, commits, reports, adopted })
+        Self { topics, commits, reports, repaired }
     }
 
     pub(crate) fn report(&self, topic: &str) -> Option<&PartitionReport> {
@@ -123,6 +129,7 @@ fn say(broker: &Broker, name: &str) -> Option<Said> {
     Some(Said {
         start,
         end,
+        stable: log.last_stable_offset(),
         records,
         stopped,
         committed: committed.iter().map(|record| record.offset).collect(),

@@ -1,10 +1,12 @@
 //! Every bit of every file, and every two bits of a batch's header.
 
-use crate::corpus::{Corpus, LOG_STARTS, Left};
-use crate::judge::{Tally, judge, truth};
+use crate::corpus::{Corpus, LOG_STARTS, Left, campaign};
+use crate::judge::{Tally, judge};
 
 /// The bytes of a batch's header.
 const HEADER_LEN: usize = 61;
+/// Those of them that the checksum does not cover: base offset, length, leader epoch and magic.
+const UNCOVERED_LEN: usize = 17;
 
 fn flipped(bytes: &[u8], bits: &[usize]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -18,7 +20,7 @@ fn flipped(bytes: &[u8], bits: &[usize]) -> Vec<u8> {
 #[test]
 fn the_untouched_directory_says_what_was_appended() {
     for left in [Left::Clean, Left::Killed] {
-        let truth = truth(left);
+        let truth = Corpus::of(left).truth();
         for (name, said) in &truth.topics {
             let said = said.as_ref().unwrap();
             assert!(said.stopped.is_none() && said.committed_stopped.is_none(), "{name}");
@@ -93,7 +95,10 @@ fn every_two_bits_of_a_header() {
     let mut tally = Tally::default();
     for path in [of("plain"), of("compact")] {
         let bytes = corpus.file(path);
-        for first in 0..HEADER_LEN * 8 {
+        // Of a log without gaps those that the checksum does not cover, unless there is time.
+        let is_all = path.starts_with("compact") || campaign() > 1;
+        let bits = if is_all { HEADER_LEN } else { UNCOVERED_LEN } * 8;
+        for first in 0..bits {
             for second in 0..first {
                 let disk = corpus.with(path, &flipped(bytes, &[first, second]));
                 let verdict = judge(corpus, &disk, path);
@@ -102,5 +107,5 @@ fn every_two_bits_of_a_header() {
         }
     }
     assert_eq!(tally.harmless, 0, "a header is no cache");
-    tally.finish("pairs of bits", 2 * 118_828);
+    tally.finish("pairs of bits", 118_828 + 9180);
 }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::answers::{Answers, Asked};
 use logreel::record::{BatchBuilder, ControlRecord};
 use logreel::testing::{MockClock, SimStorage};
 use logreel::{
@@ -13,7 +14,6 @@ pub(crate) const NOW: i64 = 1_700_000_000_000;
 pub(crate) const GROUP: &str = "g";
 pub(crate) const MARKER: &str = ".kafka_cleanshutdown";
 pub(crate) const MANIFEST: &str = "logreel.manifest";
-pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// The topics with records of their own, and `__consumer_offsets` beside them.
 pub(crate) const TOPICS: [&str; 4] = ["plain", "zstd", "compact", "aborted"];
@@ -29,11 +29,41 @@ pub(crate) enum Left {
     Killed,
 }
 
+/// How large a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// Segments of a few hundred bytes: for every bit.
+    Small,
+    /// Segments of some blocks of 4096 bytes.
+    Blocks,
+}
+
+impl Scale {
+    /// How many times the records of the smallest directory.
+    fn times(self) -> usize {
+        if self == Self::Small { campaign() } else { 4 * campaign() }
+    }
+
+    fn segment_bytes(self) -> &'static str {
+        if self == Self::Small { "300" } else { "9000" }
+    }
+
+    /// A value, which says which it is.
+    fn value(self, number: usize) -> String {
+        let short = format!("value {number}");
+        // Long and incompressible enough that segments have several blocks.
+        let more = (0..if self == Self::Small { 0 } else { 130 }).map(|i| {
+            format!("{:08x}", (number as u32 * 1000 + i).wrapping_mul(0x9e37_79b9).rotate_left(i))
+        });
+        std::iter::once(short).chain(more).collect()
+    }
+}
+
 /// The files of a directory, and the disk that holds them.
 pub(crate) struct Corpus {
-    pub(crate) left: Left,
     disk: SimStorage,
     pub(crate) files: Vec<(String, Vec<u8>)>,
+    truth: OnceLock<Answers>,
 }
 
 /// How much more than usual is to be tried.
@@ -56,11 +86,23 @@ fn builder_at(disk: &SimStorage, clock: &MockClock) -> BrokerBuilder {
 }
 
 impl Corpus {
+    /// The small directory.
     pub(crate) fn of(left: Left) -> &'static Self {
         static CLEAN: OnceLock<Corpus> = OnceLock::new();
         static KILLED: OnceLock<Corpus> = OnceLock::new();
         let cell = if left == Left::Clean { &CLEAN } else { &KILLED };
-        cell.get_or_init(|| Self::new(left, build()))
+        cell.get_or_init(|| Self::new(left, build(Scale::Small)))
+    }
+
+    /// The one with segments of several blocks.
+    pub(crate) fn of_blocks(left: Left) -> Self {
+        Self::new(left, build(Scale::Blocks))
+    }
+
+    /// What the untouched directory answers.
+    pub(crate) fn truth(&self) -> &Answers {
+        self.truth
+            .get_or_init(|| Answers::of(&self.disk(), OnDamage::Serve, Asked::Everything).unwrap())
     }
 
     fn new(left: Left, files: Vec<(String, Vec<u8>)>) -> Self {
@@ -74,7 +116,7 @@ impl Corpus {
         }
         // Everything is durable: one state, without a trace to copy each time.
         let disk = disk.power_cut_states(disk.op_count(), 1, 0).remove(0);
-        Self { left, disk, files }
+        Self { disk, files, truth: OnceLock::new() }
     }
 
     /// A copy of the directory.
@@ -102,13 +144,13 @@ impl Corpus {
 }
 
 /// Makes the directory, and closes it.
-fn build() -> Vec<(String, Vec<u8>)> {
+fn build(scale: Scale) -> Vec<(String, Vec<u8>)> {
     let disk = SimStorage::new();
     let clock = MockClock::at_millis(NOW);
     let broker = builder_at(&disk, &clock).open().unwrap();
-    plain(&broker);
-    zstd(&broker);
-    compact(&broker, &clock);
+    plain(&broker, scale);
+    zstd(&broker, scale);
+    compact(&broker, &clock, scale);
     broker.create_topic(NewTopic::new("aborted").set("index.interval.bytes", "0")).unwrap();
     commit(&broker);
     broker.close().unwrap();
@@ -124,13 +166,14 @@ fn build() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Three segments of batches by an idempotent producer, with headers; the first record is deleted.
-fn plain(broker: &Broker) {
-    let topic = NewTopic::new("plain").set("segment.bytes", "300").set("index.interval.bytes", "0");
+fn plain(broker: &Broker, scale: Scale) {
+    let topic = NewTopic::new("plain").set("segment.bytes", scale.segment_bytes());
+    let topic = topic.set("index.interval.bytes", "0");
     let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
     let producer = broker.producer().enable_idempotence(true).build().unwrap();
-    for i in 0..7 * campaign() {
+    for i in 0..7 * scale.times() {
         let record = ProducerRecord::to("plain").partition(0).timestamp(NOW + i as i64);
-        let record = record.key(format!("k{i}")).value(format!("value {i}"));
+        let record = record.key(format!("k{i}")).value(scale.value(i));
         let record = if i % 2 == 0 { record.header("h", format!("{i}")) } else { record };
         let record = if i % 3 == 2 { record.null_header("n") } else { record };
         producer.send(record).wait().unwrap();
@@ -139,33 +182,29 @@ fn plain(broker: &Broker) {
     assert_eq!(log.delete_records(PLAIN_START).unwrap(), PLAIN_START);
 }
 
-fn zstd(broker: &Broker) {
-    let topic = NewTopic::new("zstd").set("compression.type", "zstd").set("segment.bytes", "300");
+fn zstd(broker: &Broker, scale: Scale) {
+    let topic = NewTopic::new("zstd").set("compression.type", "zstd");
+    let topic = topic.set("segment.bytes", scale.segment_bytes());
     let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
-    for batch in 0..3 * campaign() {
-        let value = |i: usize| format!("the same again and again {batch} {i}");
+    for batch in 0..3 * scale.times() {
+        let value = |i: usize| format!("again and again {}", scale.value(3 * batch + i));
         let values: Vec<String> = (0..3).map(value).collect();
         log.append(values.iter().map(|value| (Some("key"), Some(value.as_str())))).unwrap();
-        broker_time(&log);
     }
 }
 
-fn broker_time(log: &logreel::Partition) {
-    log.sync().unwrap();
-}
-
 /// Two compacted segments with gaps, one that compaction left as it was, and the active one.
-fn compact(broker: &Broker, clock: &MockClock) {
+fn compact(broker: &Broker, clock: &MockClock, scale: Scale) {
     let topic = NewTopic::new("compact")
         .set("cleanup.policy", "compact")
-        .set("segment.bytes", "300")
+        .set("segment.bytes", scale.segment_bytes())
         .set("min.cleanable.dirty.ratio", "0")
         .set("delete.retention.ms", "1000000000")
         .set("index.interval.bytes", "0");
     let log = broker.create_topic(topic).unwrap().partition(0).unwrap();
     let keys = ["a", "b", "a", "c", "b", "d", "e", "f", "c", "g", "h", "i", "j"];
-    for (i, key) in keys.iter().cycle().take(keys.len() * campaign()).enumerate() {
-        let value = format!("value {i}");
+    for (i, key) in keys.iter().cycle().take(keys.len() * scale.times()).enumerate() {
+        let value = scale.value(i);
         let value = (i != 8).then_some(value.as_bytes());
         let record = logreel::RawRecord::new(Some(key.as_bytes()), value);
         log.append([record.timestamp(NOW + 10 * i as i64)]).unwrap();

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
 
 use logreel::testing::SimStorage;
 use logreel::{Error, ErrorCode, ErrorKind, OnDamage, Record, Result};
 
 use crate::answers::{Answers, Asked, Said};
-use crate::corpus::{Corpus, Left};
+use crate::corpus::Corpus;
 
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,17 +64,6 @@ impl Tally {
     }
 }
 
-/// What the untouched directory answers.
-pub(crate) fn truth(left: Left) -> &'static Answers {
-    static CLEAN: OnceLock<Answers> = OnceLock::new();
-    static KILLED: OnceLock<Answers> = OnceLock::new();
-    let cell = if left == Left::Clean { &CLEAN } else { &KILLED };
-    cell.get_or_init(|| {
-        let disk = Corpus::of(left).disk();
-        Answers::of(&disk, OnDamage::Serve, Asked::Everything).unwrap()
-    })
-}
-
 /// Judges a directory in which the file at `path` was damaged.
 pub(crate) fn judge(corpus: &Corpus, disk: &SimStorage, path: &str) -> Result<Verdict, String> {
     judge_under(OnDamage::Serve, corpus, disk, Asked::of(path))
@@ -88,11 +76,15 @@ pub(crate) fn judge_under(
     disk: &SimStorage,
     asked: Asked<'_>,
 ) -> Result<Verdict, String> {
-    let answers = match Answers::of(disk, policy, asked) {
-        Ok(answers) => answers,
-        Err(error) => return refused(policy, &error),
-    };
-    let truth = truth(corpus.left);
+    match Answers::of(disk, policy, asked) {
+        Ok(answers) => judge_answers(corpus, &answers),
+        Err(error) => refused(policy, &error),
+    }
+}
+
+/// Judges what was answered.
+pub(crate) fn judge_answers(corpus: &Corpus, answers: &Answers) -> Result<Verdict, String> {
+    let truth = corpus.truth();
     let mut detected = false;
     for (name, said) in &answers.topics {
         let wanted = truth.topics.get(name).and_then(Option::as_ref).ok_or("no truth")?;
@@ -150,8 +142,12 @@ impl Case<'_> {
         if said.start != wanted.start {
             return Err(format!("it starts at {}, not {}", said.start, wanted.start));
         }
-        let mut detected = self.sequence(&wanted.records, &said.records, &said.stopped)?;
-        detected |= self.sequence(&wanted.committed, &said.committed, &said.committed_stopped)?;
+        let mut detected =
+            self.sequence(&wanted.records, &said.records, &said.stopped, self.cut)?;
+        // A transaction whose end was cut off is open.
+        let stable = self.cut.map(|cut| cut.min(said.stable));
+        let stopped = &said.committed_stopped;
+        detected |= self.sequence(&wanted.committed, &said.committed, stopped, stable)?;
         for ((from, wanted), (_, said)) in wanted.from.iter().zip(&said.from) {
             let Ok(wanted) = wanted else { continue };
             detected |= self
@@ -185,6 +181,7 @@ impl Case<'_> {
         wanted: &[T],
         said: &[T],
         stopped: &Option<Error>,
+        cut: Option<i64>,
     ) -> Result<bool, String> {
         if said.len() > wanted.len() || said != &wanted[..said.len()] {
             let wrong = said.iter().enumerate().find(|(i, one)| wanted.get(*i) != Some(one));
@@ -195,7 +192,7 @@ impl Case<'_> {
         }
         match wanted.get(said.len()) {
             None => Ok(false),
-            Some(next) if self.cut.is_some_and(|cut| next.at() >= cut) => Ok(true),
+            Some(next) if cut.is_some_and(|cut| next.at() >= cut) => Ok(true),
             Some(next) => Err(format!("offset {} and what follows is missing", next.at())),
         }
     }

@@ -23,5 +23,6 @@ mod corpus;
 mod files;
 mod judge;
 mod limits;
+mod maps;
 mod policies;
 mod regressions;
