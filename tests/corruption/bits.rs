@@ -61,7 +61,7 @@ fn the_untouched_directory_says_what_was_appended() {
 }
 
 fn every_bit(left: Left, is_checked: impl Fn(&str) -> bool) -> Tally {
-    let corpus = Corpus::of(left);
+    let corpus = &Corpus::of_many(left);
     let mut tally = Tally::default();
     for (path, bytes) in corpus.files.iter().filter(|(path, _)| is_checked(path)) {
         for bit in 0..bytes.len() * 8 {

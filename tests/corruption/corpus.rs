@@ -32,8 +32,10 @@ pub(crate) enum Left {
 /// How large a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
-    /// Segments of a few hundred bytes: for every bit.
+    /// Segments of a few hundred bytes.
     Small,
+    /// The same, and in a campaign more of them: for every bit.
+    Many,
     /// Segments of some blocks of 4096 bytes.
     Blocks,
 }
@@ -41,18 +43,22 @@ pub(crate) enum Scale {
 impl Scale {
     /// How many times the records of the smallest directory.
     fn times(self) -> usize {
-        if self == Self::Small { campaign() } else { 4 * campaign() }
+        match self {
+            Self::Small => 1,
+            Self::Many => campaign(),
+            Self::Blocks => 4 * campaign(),
+        }
     }
 
     fn segment_bytes(self) -> &'static str {
-        if self == Self::Small { "300" } else { "9000" }
+        if self == Self::Blocks { "9000" } else { "300" }
     }
 
     /// A value, which says which it is.
     fn value(self, number: usize) -> String {
         let short = format!("value {number}");
         // Long and incompressible enough that segments have several blocks.
-        let more = (0..if self == Self::Small { 0 } else { 130 }).map(|i| {
+        let more = (0..if self == Self::Blocks { 130 } else { 0 }).map(|i| {
             format!("{:08x}", (number as u32 * 1000 + i).wrapping_mul(0x9e37_79b9).rotate_left(i))
         });
         std::iter::once(short).chain(more).collect()
@@ -68,8 +74,9 @@ pub(crate) struct Corpus {
 
 /// How much more than usual is to be tried.
 pub(crate) fn campaign() -> usize {
-    let factor = std::env::var("LOGREEL_CAMPAIGN").ok();
-    factor.map_or(1, |factor| factor.parse().ok().filter(|n| *n >= 1).expect("a whole number"))
+    let Ok(factor) = std::env::var("LOGREEL_CAMPAIGN") else { return 1 };
+    let factor = factor.parse().ok().filter(|n| *n >= 1);
+    factor.unwrap_or_else(|| panic!("LOGREEL_CAMPAIGN is a whole number from 1 on"))
 }
 
 pub(crate) fn builder(disk: &SimStorage) -> BrokerBuilder {
@@ -77,7 +84,7 @@ pub(crate) fn builder(disk: &SimStorage) -> BrokerBuilder {
     builder_at(disk, &clock)
 }
 
-fn builder_at(disk: &SimStorage, clock: &MockClock) -> BrokerBuilder {
+pub(crate) fn builder_at(disk: &SimStorage, clock: &MockClock) -> BrokerBuilder {
     Broker::builder()
         .storage(disk.storage())
         .clock(clock)
@@ -92,6 +99,11 @@ impl Corpus {
         static KILLED: OnceLock<Corpus> = OnceLock::new();
         let cell = if left == Left::Clean { &CLEAN } else { &KILLED };
         cell.get_or_init(|| Self::new(left, build(Scale::Small)))
+    }
+
+    /// The one that is larger in a campaign.
+    pub(crate) fn of_many(left: Left) -> Self {
+        Self::new(left, build(Scale::Many))
     }
 
     /// The one with segments of several blocks.

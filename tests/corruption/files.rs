@@ -31,7 +31,7 @@ pub(crate) fn may_be_deleted(left: Left, path: &str) -> bool {
 }
 
 fn every_cut(left: Left) -> Tally {
-    let corpus = Corpus::of(left);
+    let corpus = &Corpus::of_many(left);
     let mut tally = Tally::default();
     for (path, bytes) in corpus.files.iter().filter(|(path, _)| path != LOG_STARTS) {
         for len in 0..bytes.len() {

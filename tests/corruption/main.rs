@@ -20,6 +20,7 @@ mod answers;
 mod bits;
 mod blocks;
 mod corpus;
+mod digests;
 mod files;
 mod judge;
 mod limits;

@@ -13,7 +13,7 @@ const EVERY: usize = 7;
 fn sample(policy: OnDamage) -> Tally {
     let mut tally = Tally::default();
     for left in [Left::Clean, Left::Killed] {
-        let corpus = Corpus::of(left);
+        let corpus = &Corpus::of_many(left);
         for (path, bytes) in corpus.files.iter().filter(|(path, _)| path != LOG_STARTS) {
             let step = if campaign() > 1 { 1 } else { EVERY };
             for bit in (0..bytes.len() * 8).step_by(step) {

@@ -42,7 +42,8 @@ impl SimStorage {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) for a path of more than two names, and where a fault is in force.
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) for a path of more than two names, and where a fault
+    /// is in force.
     ///
     /// # Examples
     ///
