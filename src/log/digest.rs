@@ -5,11 +5,11 @@
 //! and leaves this in its place: a CRC-32 of every 64 KiB of the file, in a small file beside it,
 //! with the size of the file and the offset at which the next segment begins.
 //!
-//! Each block is checked when a read first touches it, once per open; one that is not what it was is
-//! damage from the first batch on that touches it. A digest that is missing or damaged proves
-//! nothing; one that is there belongs to the `.log` beside it, which the swap of a compacted segment
-//! sees to. So nothing is written to a segment that has one: what cuts it or adds to it removes the
-//! digest first.
+//! Each block is checked when a read first touches it, once per open; one that is not what it was
+//! is damage from the first batch on that touches it. A digest that is missing or damaged proves
+//! nothing; one that is there belongs to the `.log` beside it, which the swap of a compacted
+//! segment sees to. So nothing is written to a segment that has one: what cuts it or adds to it
+//! removes the digest first.
 
 use std::fmt::Write as _;
 use std::ops::Range;
