@@ -94,8 +94,8 @@ pub(super) fn finish_leftovers(
         });
     remove.extend(undecided.into_iter().map(|(name, _)| name));
     remove.extend(cleaned.into_iter().map(|(name, _)| name));
-    // A killed process may have left its renames in the page cache only: what they replace goes, and
-    // a digest takes its name, when they are durable.
+    // A killed process may have left its renames in the page cache only: what they replace goes,
+    // and a digest takes its name, when they are durable.
     storage.sync_dir(Some(dir))?;
     // Before a digest that waits goes with what else is temporary.
     let replaced = swapped_range(storage, dir, &swaps)?;
