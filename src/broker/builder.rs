@@ -62,7 +62,9 @@ impl Broker {
     /// whole sound batches are served; what the owner appends is seen as it comes. Consumers may
     /// `assign`; joining groups, committing and appending fail. What a
     /// [`Partition`](crate::Partition) says of its offsets is as of the last read of it, or of the
-    /// last call of [`Broker::topic`].
+    /// last call of [`Broker::topic`]. The digests of compacted segments are not compared, as the
+    /// owner may be putting others in their place; [`admin::verify`](crate::admin::verify) compares
+    /// them while nobody has the directory open.
     ///
     /// # Errors
     ///

@@ -186,6 +186,8 @@ impl Around {
                 }
                 (EntryKind::File, _) if name.as_str() == CLEAN_MARKER => self.clean = true,
                 (EntryKind::File, _) if is_known(name.as_str()) => {}
+                // Its owner may be writing it just now.
+                (EntryKind::File, _) if verify::is_leftover(name.as_str()) && self.owned => {}
                 (EntryKind::File, _) if verify::is_leftover(name.as_str()) => {
                     found.note(&path, "left over");
                 }

@@ -220,6 +220,8 @@ impl Log {
         let mut segment =
             Segment::existing(&self.context, &self.dir, base, from, trust, interval, demand);
         segment.revision = revision;
+        // The one that is there may be of the file that is about to take the place of this one.
+        segment.forgo_digest();
         if newest {
             let index = IndexBuilder::new(base, interval);
             segment.install(Rebuilt { index, aborted: Vec::new() }, true);

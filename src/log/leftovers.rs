@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::checkpoint::{LEADER_EPOCHS, PARTITION_METADATA};
+use super::digest;
 use super::names::{self, SegmentFile};
 use super::recovery::SIDE_FILE_PREFIX;
 use super::report::PartitionReport;
@@ -93,11 +94,15 @@ pub(super) fn finish_leftovers(
         });
     remove.extend(undecided.into_iter().map(|(name, _)| name));
     remove.extend(cleaned.into_iter().map(|(name, _)| name));
+    // A killed process may have left its renames in the page cache only: what they replace goes,
+    // and a digest takes its name, when they are durable.
+    storage.sync_dir(Some(dir))?;
+    // Before a digest that waits goes with what else is temporary.
+    let replaced = swapped_range(storage, dir, &swaps)?;
     for name in remove {
         storage.remove_if_exists(&FilePath::within(dir, name.clone()))?;
         report.leftovers.push(name.as_str().to_owned());
     }
-    let replaced = swapped_range(storage, dir, &swaps)?;
     if let Some((from, to)) = replaced {
         // A process that was killed may have renamed and not synced. Until the new segment's name
         // is durable, a power cut may take it back, and then the old segments are needed.
@@ -106,7 +111,12 @@ pub(super) fn finish_leftovers(
             .other
             .iter()
             .copied()
-            .filter(|(kind, _)| *kind != SegmentFile::Snapshot)
+            .filter(|(kind, base)| match kind {
+                SegmentFile::Snapshot => false,
+                // Of two digests the right one has its name by now.
+                SegmentFile::Digest => !listing.swaps.contains(base),
+                _ => true,
+            })
             .chain(listing.logs.keys().map(|base| (SegmentFile::Log, *base)))
             .filter(|(_, offset)| (from..to).contains(offset))
             .collect();
@@ -130,7 +140,8 @@ pub(super) fn finish_leftovers(
     Ok(())
 }
 
-/// The offsets that complete `.log.swap` files stand for.
+/// The offsets that complete `.log.swap` files stand for: up to where the digest says that the next
+/// segment begins, else to the last batch. Of two digests the right one stays.
 fn swapped_range(
     storage: &Storage,
     dir: &FileName,
@@ -140,13 +151,14 @@ fn swapped_range(
     for (name, parsed) in swaps {
         let Some((SegmentFile::Log, base)) = parsed else { continue };
         let file = storage.open(&FilePath::within(dir, name.clone()), Open::Read)?;
+        let next = digest::settle(storage, dir, *base, &file)?;
         let size = file.len()?;
         let demand = Demand { crc: false, continuous: false, epoch: None };
         let source = Source::File(file);
         let expect = Expect::Next(*base);
         let mut scanner = Scanner::new(source, 0, size, expect, demand);
         while let Ok(Some(_)) = scanner.next() {}
-        let end = scanner.next_offset().unwrap_or(*base);
+        let end = next.or(scanner.next_offset()).unwrap_or(*base);
         range = Some(range.map_or((*base, end), |(from, to)| (from.min(*base), to.max(end))));
     }
     Ok(range)

@@ -26,6 +26,8 @@ pub(crate) mod transactions;
 
 pub(crate) mod producers;
 
+mod digest;
+
 mod scan;
 
 pub(crate) mod provenance;

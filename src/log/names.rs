@@ -88,11 +88,19 @@ pub(crate) enum SegmentFile {
     TxnIndex,
     /// Producer state *before* the offset in the name.
     Snapshot,
+    /// What the bytes of a compacted segment are. Not one of Kafka's files, which leaves it alone.
+    Digest,
 }
 
 impl SegmentFile {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Log, Self::OffsetIndex, Self::TimeIndex, Self::TxnIndex, Self::Snapshot];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Log,
+        Self::OffsetIndex,
+        Self::TimeIndex,
+        Self::TxnIndex,
+        Self::Snapshot,
+        Self::Digest,
+    ];
 
     pub(crate) fn suffix(self) -> &'static str {
         match self {
@@ -101,6 +109,7 @@ impl SegmentFile {
             Self::TimeIndex => ".timeindex",
             Self::TxnIndex => ".txnindex",
             Self::Snapshot => ".snapshot",
+            Self::Digest => ".digest",
         }
     }
 

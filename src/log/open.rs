@@ -7,7 +7,7 @@ use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS};
 use super::config::TopicConfig;
 use super::context::LogContext;
 use super::leftovers::{Listing, finish_leftovers, remove_orphans, stale_snapshots};
-use super::manifest::PartitionManifest;
+use super::manifest::{PartitionManifest, SegmentManifest};
 use super::names::{self, SegmentFile};
 use super::partition::{Damage, Halt, Log, Opened, Stored};
 use super::producers::ProducerStates;
@@ -93,7 +93,8 @@ impl Log {
         let mut opened = match matching {
             Some(manifest) => Opened {
                 segments,
-                start: options.log_start.map_or(manifest.start, |s| s.max(manifest.start)),
+                // Nothing has moved it since; and what the checkpoint says nothing vouches for.
+                start: manifest.start,
                 end: manifest.end,
                 stable: manifest.stable,
                 recovery_point: manifest.end,
@@ -169,6 +170,14 @@ impl Log {
 }
 
 impl PartitionManifest {
+    /// The first of these segments that is not what it was, or may lie behind one that is missing.
+    fn first_other(&self, segments: &[Arc<Segment>]) -> usize {
+        let same = |(found, listed): &(&Arc<Segment>, &SegmentManifest)| {
+            found.base_offset == listed.base_offset && found.size() == listed.size
+        };
+        segments.iter().zip(&self.segments).take_while(same).count()
+    }
+
     fn matches(&self, listing: &Listing) -> bool {
         self.segments.len() == listing.logs.len()
             && self
@@ -280,9 +289,15 @@ impl Unmanifested<'_> {
     ) -> Result<Opened> {
         // What lies before the first segment of a log of ours was deleted, if the log start says so
         // or if it was durable once; else the segments before it were lost before they were synced.
+        // After a clean close the manifest knows all there were.
+        let closed = self.options.manifest.filter(|_| self.options.clean);
         let log_start = self.options.log_start.unwrap_or(0);
-        let lost = self.options.provenance.is_ours() && first > log_start.max(recovery_point);
+        let recovery_point = closed.map_or(recovery_point, |m| recovery_point.max(m.end));
+        let begins = closed.and_then(|m| m.segments.first()).map(|segment| segment.base_offset);
+        let gone = begins.map_or(first > log_start.max(recovery_point), |begins| first > begins);
+        let lost = self.options.provenance.is_ours() && gone;
         let first = if lost { log_start } else { first };
+        let suspect = closed.map(|manifest| manifest.first_other(&segments));
         let begin = Log::segment_of(&segments, recovery_point).unwrap_or(0);
         let base = segments.get(begin).map_or(first, |segment| segment.base_offset);
         let producers = self.producers_before(&segments, base)?;
@@ -300,6 +315,8 @@ impl Unmanifested<'_> {
             report,
             damage: None,
             end: first,
+            next: lost.then_some(first),
+            suspect,
         };
         if self.options.provenance.is_ours() && !recovery.segments.is_empty() {
             // What we write ourselves has one epoch, from the beginning.

@@ -65,15 +65,20 @@ impl Log {
         {
             return Err(error);
         }
+        // Behind damage there may be records; whoever asks for them is not out of range.
+        if cursor.offset() > end
+            && let Some(error) = self.end_error()
+        {
+            return Err(error);
+        }
         if cursor.offset() < start || cursor.offset() > end {
             return Err(Error::offset_out_of_range(cursor.offset(), start, end).on(&self.tp));
         }
         let limit = self.readable_end(options.isolation);
         if cursor.offset() >= limit {
-            return match self.end_error() {
-                Some(error) if cursor.offset() >= end => Err(error),
-                _ => Ok(Vec::new()),
-            };
+            // A transaction that is open where a log is damaged never ends: those who wait for it
+            // are told.
+            return self.end_error().map_or_else(|| Ok(Vec::new()), Err);
         }
         let aborted = match options.isolation {
             IsolationLevel::ReadCommitted => self.aborted_between(cursor.offset(), limit)?,
@@ -110,6 +115,11 @@ impl Log {
         // Offsets up to the limit may all be gone (compacted, deleted): do not look there again.
         if batches.is_empty() && cursor.offset() < walk.cursor().offset() {
             *cursor = walk.cursor().clone();
+            if cursor.offset() >= limit
+                && let Some(error) = self.end_error()
+            {
+                return Err(error);
+            }
         }
         Ok(batches)
     }
@@ -182,9 +192,11 @@ impl Log {
             } else {
                 self.max_timestamp_in(segment, start, limit)?
             };
+            self.check_joint(&segments, index)?;
             newest = newest.max(found);
         }
-        Ok(newest)
+        // Behind damage there may be later ones.
+        self.end_error().map_or(Ok(newest), Err)
     }
 
     /// The same of a segment that is not read as a whole: its index tells of other records too.
@@ -223,8 +235,13 @@ impl Log {
         isolation: IsolationLevel,
     ) -> Result<Option<OffsetAndTimestamp>> {
         let (start, limit) = (self.start_offset(), self.readable_end(isolation));
-        for segment in self.segments().iter() {
-            let Some(from) = segment.find_time(timestamp)? else { continue };
+        let segments = self.segments();
+        let first = Self::segment_of(&segments, start).unwrap_or(0);
+        for (index, segment) in segments.iter().enumerate().skip(first) {
+            let Some(from) = segment.find_time(timestamp)? else {
+                self.check_joint(&segments, index)?;
+                continue;
+            };
             let found = match self.find_time_in(segment, from, timestamp, start, limit) {
                 Err(Stop::Bad(_)) => {
                     // Perhaps only the index is wrong: rebuild it and look once more.
@@ -235,13 +252,14 @@ impl Log {
                 found => found,
             };
             match found {
-                Ok(None) => {}
+                Ok(None) => self.check_joint(&segments, index)?,
                 Ok(found) => return Ok(found),
                 Err(Stop::Io(error)) => return Err(error.on(&self.tp)),
                 Err(Stop::Bad(bad)) => return Err(damage(&self.tp, segment, &bad)),
             }
         }
-        Ok(None)
+        // Behind damage there may be one.
+        self.end_error().map_or(Ok(None), Err)
     }
 
     fn find_time_in(

@@ -51,6 +51,11 @@ pub(crate) struct Recovery<'a> {
     pub(crate) damage: Option<Damage>,
     /// The end of what is sound; at first, where the log must begin.
     pub(crate) end: i64,
+    /// Where the digest of the last segment says that the next begins.
+    pub(crate) next: Option<i64>,
+    /// The first segment that is not what it was at a clean close. What is durable is read only
+    /// from there on.
+    pub(crate) suspect: Option<usize>,
 }
 
 impl Recovery<'_> {
@@ -61,6 +66,7 @@ impl Recovery<'_> {
             .partition_point(|segment| {
                 segment.base_offset <= self.recovery_point.max(self.log_start)
             })
+            .min(self.suspect.unwrap_or(usize::MAX))
             .saturating_sub(1);
         if let Some(segment) = self.segments.get(first).filter(|_| first > 0) {
             self.end = segment.base_offset;
@@ -95,6 +101,7 @@ impl Recovery<'_> {
         };
         let is_first_scanned = self.end == segment.base_offset;
         let gap = self.provenance.is_continuous(segment.base_offset) && !is_first_scanned;
+        let gap = gap || self.next.take().is_some_and(|next| next != segment.base_offset);
         if gap || segment.base_offset < self.end {
             let reason = format!("the segment begins at {}, not there", segment.base_offset);
             let bad = BadBatch { position: 0, next_offset: Some(self.end), reason };
@@ -104,7 +111,8 @@ impl Recovery<'_> {
         let demand = Demand { crc: true, ..segment.demand() };
         let source = Source::File(segment.file().clone());
         let expect = Expect::Next(segment.base_offset);
-        let mut scanner = Scanner::new(source, 0, segment.size(), expect, demand);
+        let scanner = Scanner::new(source, 0, segment.size(), expect, demand);
+        let mut scanner = scanner.with_digest(segment.digest()?);
         let bad = loop {
             match scanner.next() {
                 Ok(Some(scanned)) => {
@@ -123,6 +131,7 @@ impl Recovery<'_> {
         match bad {
             Some(bad) => Ok(Some((bad, rebuilt))),
             None => {
+                self.next = segment.digest()?.map(|digest| digest.next);
                 let active = index + 1 == self.segments.len();
                 segment.install(rebuilt, active);
                 Ok(None)
@@ -146,7 +155,8 @@ impl Recovery<'_> {
         bad: &BadBatch,
         rebuilt: Rebuilt,
     ) -> Result<()> {
-        let torn = self.end >= self.recovery_point;
+        // What compaction went over was durable, also above a recovery point that is out of date.
+        let torn = self.end >= self.recovery_point && segment.digest()?.is_none();
         if torn || self.on_damage == OnDamage::Truncate {
             // A segment that does not begin where the log ends cannot take the next append: it goes
             // as a whole, and the one before it, if there is one, is the last.
@@ -217,6 +227,7 @@ impl Recovery<'_> {
                 SegmentFile::OffsetIndex,
                 SegmentFile::TimeIndex,
                 SegmentFile::TxnIndex,
+                SegmentFile::Digest,
             ] {
                 storage.remove_if_exists(&FilePath::within(
                     self.dir,
@@ -226,6 +237,7 @@ impl Recovery<'_> {
             storage.sync_dir(Some(self.dir))?;
         }
         if !whole {
+            segment.remove_digest()?;
             segment.file().set_len(bad.position)?;
             segment.file().sync()?;
         }

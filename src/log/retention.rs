@@ -14,6 +14,7 @@ use super::partition::{Log, Writer};
 use super::segment::Segment;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::metrics::{add, count};
+use crate::storage::FilePath;
 use crate::trace::{event, hold};
 
 /// What a look at a log for expired segments found.
@@ -184,6 +185,11 @@ impl Log {
         let context = &self.context;
         for kind in SegmentFile::ALL {
             let name = kind.name(segment.base_offset);
+            if kind == SegmentFile::Digest {
+                // What is read of the segment from now on is read unchecked.
+                context.storage.remove_if_exists(&FilePath::within(&self.dir, name))?;
+                continue;
+            }
             context.trash.discard(&context.storage, &self.dir, &name, due)?;
         }
         Ok(())

@@ -42,6 +42,9 @@ impl Log {
         if !writer.active {
             let segments = self.segments();
             if let Some((last, before)) = segments.split_last() {
+                if last.digest()?.is_some() {
+                    last.remove_digest()?;
+                }
                 last.activate()?;
                 // Loaded, so that the aborts to come are added to those that are there.
                 last.aborted(|| Ok(self.replay_segment(&segments, before.len())?.aborted))?;

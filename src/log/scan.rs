@@ -1,7 +1,10 @@
 //! Walks the batches of a segment file from a position on, checking each as it goes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::digest::Digest;
 use crate::error::Error;
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, DecodeError, RecordBatch};
 use crate::storage::File;
@@ -79,6 +82,7 @@ pub(crate) struct Scanner {
     chunk: Bytes,
     /// How much the next read asks for.
     ahead: usize,
+    digest: Option<Arc<Digest>>,
 }
 
 impl Scanner {
@@ -97,7 +101,13 @@ impl Scanner {
             demand,
             chunk: Bytes::new(),
             ahead: CHUNK_BYTES_FIRST,
+            digest: None,
         }
+    }
+
+    /// The same walk, which also compares the bytes it touches with what they were.
+    pub(crate) fn with_digest(self, digest: Option<Arc<Digest>>) -> Self {
+        Self { digest, ..self }
     }
 
     /// Where the next batch begins.
@@ -118,11 +128,12 @@ impl Scanner {
         // A segment that is followed may have been cut since.
         let left = self.end.saturating_sub(self.position);
         if left == 0 {
-            return Ok(None);
+            return self.check_end().map(|()| None);
         }
         if left < BATCH_HEADER_LEN as u64 {
             return Err(self.bad(format!("only {left} bytes are left")));
         }
+        self.check_digest(BATCH_HEADER_LEN)?;
         self.need(BATCH_HEADER_LEN)?;
         let header = match BatchHeader::parse(&self.chunk) {
             Ok(header) => header,
@@ -133,6 +144,7 @@ impl Scanner {
             return Err(self.bad(reason));
         }
         self.check_place(&header)?;
+        self.check_digest(header.size())?;
         self.need(header.size())?;
         let batch = RecordBatch::parse(self.chunk.clone()).map_err(|e| self.undecodable(&e))?;
         if self.demand.crc {
@@ -166,6 +178,37 @@ impl Scanner {
                 }
                 _ => Ok(()),
             },
+        }
+    }
+
+    /// Checks, where the file has a digest, that the next `len` bytes are what they were.
+    fn check_digest(&self, len: usize) -> Result<(), Stop> {
+        let Some(digest) = &self.digest else { return Ok(()) };
+        let touched = self.position..self.position.saturating_add(len as u64);
+        let read = |at: u64, len: usize| match &self.source {
+            Source::Map(map) => {
+                let from = usize::try_from(at).unwrap_or(usize::MAX).min(map.len());
+                Ok(map.slice(from..from.saturating_add(len).min(map.len())))
+            }
+            Source::File(file) => file.read_at(at, len),
+        };
+        match digest.check(touched, read).map_err(Stop::Io)? {
+            None => Ok(()),
+            Some(bad) => {
+                let (from, to) = (bad.start, bad.end);
+                Err(self.bad(format!("bytes {from} to {to} are not those of the segment's digest")))
+            }
+        }
+    }
+
+    /// Checks, where the file has a digest, that it does not end too early.
+    fn check_end(&self) -> Result<(), Stop> {
+        match &self.digest {
+            Some(digest) if digest.size > self.position => {
+                let size = digest.size;
+                Err(self.bad(format!("the file ends there, its digest is of {size} bytes")))
+            }
+            _ => Ok(()),
         }
     }
 

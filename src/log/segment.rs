@@ -11,6 +11,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::context::{LogContext, Unmap};
+use super::digest::Digest;
 use super::index::{self, IndexBuilder, OFFSET_ENTRY_LEN, OffsetIndexEntry, TimeIndexEntry};
 use super::names::SegmentFile;
 use super::scan::{Demand, Expect, Scanner, Source, Stop};
@@ -21,6 +22,8 @@ use crate::record::BatchHeader;
 use crate::storage::{File, FileName, FilePath, Open};
 
 mod derived;
+
+mod digested;
 
 /// Index files are read whole; Kafka preallocates 10 MiB, its largest possible one is 2 GiB.
 const INDEX_BYTES_MAX: usize = i32::MAX as usize;
@@ -60,6 +63,14 @@ enum Index {
     },
 }
 
+/// Whether a segment has a digest.
+#[derive(Debug)]
+enum Digested {
+    /// Not looked at yet.
+    OnDisk,
+    Known(Option<Arc<Digest>>),
+}
+
 /// A segment of a partition's log.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -77,6 +88,10 @@ pub(crate) struct Segment {
     /// Leaf lock. The abort markers in this segment; `None` until loaded.
     aborted: Mutex<Option<Vec<AbortedTxn>>>,
     map: Mutex<Option<Bytes>>,
+    /// Leaf lock.
+    digest: Mutex<Digested>,
+    /// It was found to reach to where the next one begins.
+    joined: AtomicBool,
     /// How far the derived files that were found are to be believed.
     trust: Trust,
     index_interval: u64,
@@ -126,6 +141,8 @@ impl Segment {
             index: Mutex::new(index),
             aborted: Mutex::new(Some(Vec::new())),
             map: Mutex::new(None),
+            digest: Mutex::new(Digested::Known(None)),
+            joined: AtomicBool::new(false),
             trust: Trust::Never,
             index_interval,
             demand,
@@ -153,6 +170,8 @@ impl Segment {
             index: Mutex::new(Index::OnDisk(trust)),
             aborted: Mutex::new(None),
             map: Mutex::new(None),
+            digest: Mutex::new(Digested::OnDisk),
+            joined: AtomicBool::new(false),
             trust,
             index_interval,
             demand,
@@ -164,7 +183,7 @@ impl Segment {
         context: &Arc<LogContext>,
         dir: &FileName,
         (file, size): (File, u64),
-        contents: Rebuilt,
+        (contents, digest): (Rebuilt, Arc<Digest>),
         (base_offset, revision): (i64, u32),
         demand: Demand,
     ) -> Self {
@@ -173,31 +192,12 @@ impl Segment {
         let mut new =
             Self::existing(context, dir, base_offset, from, Trust::Never, interval, demand);
         new.revision = revision;
+        new.digest = Mutex::new(Digested::Known(Some(digest)));
         new.install(contents, false);
         if let Index::Loaded { unsaved, .. } = &mut *new.index.lock() {
             *unsaved = false;
         }
         new
-    }
-
-    /// Has everything in memory that is read by the segment's name: another file takes it.
-    /// Answers the bytes of its offset and time index.
-    pub(crate) fn hold(
-        self: &Arc<Self>,
-        rebuild: impl FnOnce() -> Result<Vec<AbortedTxn>>,
-    ) -> Result<(usize, usize)> {
-        self.aborted(rebuild)?;
-        self.with_index(false, |offset, time| (offset.len(), time.len()))
-    }
-
-    /// Lets go of an index that its files hold: nobody may look at it for long.
-    pub(crate) fn release(&self) {
-        if let Some(proof) = self.proof() {
-            let mut index = self.index.lock();
-            if matches!(&*index, Index::Loaded { unsaved: false, .. }) {
-                *index = Index::OnDisk(Trust::Proven(proof));
-            }
-        }
     }
 
     /// The largest timestamp of the first batch, if there is one that has any.
@@ -253,7 +253,9 @@ impl Segment {
     /// A scan from a place that a lookup gave.
     pub(crate) fn scan(self: &Arc<Self>, start: ScanStart, crc: bool) -> Result<Scanner> {
         let demand = Demand { crc, ..self.demand };
-        Ok(Scanner::new(self.source()?, start.position, self.size(), start.expect, demand))
+        let scanner =
+            Scanner::new(self.source()?, start.position, self.size(), start.expect, demand);
+        Ok(scanner.with_digest(self.digest()?))
     }
 
     /// The beginning of the segment.
@@ -363,7 +365,8 @@ impl Segment {
         let demand = Demand { crc: true, ..self.demand };
         let source = Source::File(self.file.clone());
         let start = self.start();
-        let mut scanner = Scanner::new(source, 0, self.size(), start.expect, demand);
+        let scanner = Scanner::new(source, 0, self.size(), start.expect, demand);
+        let mut scanner = scanner.with_digest(self.digest()?);
         loop {
             match scanner.next() {
                 Ok(Some(scanned)) => builder.add(scanned.batch.header(), scanned.position),

@@ -75,6 +75,47 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Checks, once per open, that a segment is whole up to its end and where the next begins:
+    /// whoever passes over it by its index alone must know that nothing is missing, not even in the
+    /// index, which may have been rebuilt up to damage. Reads its last batches.
+    pub(crate) fn check_joint(&self, segments: &[Arc<Segment>], index: usize) -> Result<()> {
+        let Some(segment) = segments.get(index) else { return Ok(()) };
+        if segment.is_joined() || !segment.is_sealed() {
+            return Ok(());
+        }
+        let mut fresh = false;
+        let end = loop {
+            let mut scanner = segment.scan(segment.find_offset(i64::MAX, fresh)?, true)?;
+            let end = loop {
+                match scanner.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break Ok(scanner.next_offset()),
+                    Err(stop) => break Err(stop),
+                }
+            };
+            match end {
+                Ok(end) => break end,
+                Err(Stop::Io(error)) => return Err(error.on(&self.tp)),
+                // Perhaps only the index is wrong.
+                Err(Stop::Bad(_)) if !fresh => fresh = true,
+                Err(Stop::Bad(bad)) => return Err(damage(&self.tp, segment, &bad)),
+            }
+        };
+        let bad = match segments.get(index + 1) {
+            Some(next) => segment.bad_joint(end, next.base_offset)?,
+            None => None,
+        };
+        match bad {
+            Some(bad) => Err(damage(&self.tp, segment, &bad)),
+            None => {
+                segment.set_joined();
+                Ok(())
+            }
+        }
+    }
+}
+
 impl Walk<'_> {
     /// Where to go on after the batch that `next` gave last.
     pub(crate) fn cursor(&self) -> &Cursor {
@@ -154,12 +195,7 @@ impl Walk<'_> {
         else {
             return Ok(false);
         };
-        if segment.demand().continuous && next_offset.is_some_and(|n| n != next.base_offset) {
-            let bad = BadBatch {
-                position: segment.size(),
-                next_offset,
-                reason: format!("the segment ends there, the next begins at {}", next.base_offset),
-            };
+        if let Some(bad) = segment.bad_joint(next_offset, next.base_offset)? {
             return Err(damage(self.tp, segment, &bad));
         }
         self.cursor = Cursor {

@@ -74,7 +74,7 @@ fn read(what: &str, log: &Partition, shape: Shape) -> Vec<i64> {
     let mut found = Vec::new();
     let mut at = log.log_start_offset();
     while at < log.log_end_offset() {
-        let records = log.read(at, 1 << 20).unwrap();
+        let records = log.read(at, 1 << 20).unwrap_or_else(|e| panic!("{what}: {e}"));
         let Some(last) = records.iter().last() else { break };
         for found_record in records.iter().filter(|record| record.offset() >= at) {
             let (key, value) = record(shape, found_record.offset() as usize);

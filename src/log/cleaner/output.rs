@@ -1,5 +1,8 @@
 //! A segment that compaction writes.
 
+use std::sync::Arc;
+
+use super::super::digest::{self, Digest, DigestBuilder};
 use super::super::index::IndexBuilder;
 use super::super::names::SegmentFile;
 use super::super::segment::Rebuilt;
@@ -15,7 +18,7 @@ pub(super) const CLEANED_SUFFIX: &str = ".cleaned";
 /// How much is written at a time.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// The files of a segment that compaction may write.
+/// The files of a segment that compaction may write, besides its digest.
 pub(super) const KINDS: [SegmentFile; 4] =
     [SegmentFile::TxnIndex, SegmentFile::TimeIndex, SegmentFile::OffsetIndex, SegmentFile::Log];
 
@@ -31,6 +34,7 @@ pub(super) struct Output<'a> {
     /// The offset that follows its last batch.
     end: i64,
     contents: Rebuilt,
+    digest: DigestBuilder,
 }
 
 /// A segment that is whole and durable, under names that end in `.cleaned`.
@@ -39,6 +43,8 @@ pub(super) struct Finished {
     pub(super) size: u64,
     pub(super) end: i64,
     pub(super) contents: Rebuilt,
+    /// Under a name of its own until the segment has taken the place of others.
+    pub(super) digest: Arc<Digest>,
 }
 
 impl<'a> Output<'a> {
@@ -52,12 +58,14 @@ impl<'a> Output<'a> {
             written: 0,
             end: base_offset,
             contents: Rebuilt { index, aborted: Vec::new() },
+            digest: DigestBuilder::default(),
         }
     }
 
     /// Adds a batch behind those before it.
     pub(super) fn push(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<()> {
         self.contents.index.add(header, self.written + self.buffer.len() as u64);
+        self.digest.add(bytes);
         self.buffer.extend_from_slice(bytes);
         self.end = header.next_offset();
         if self.buffer.len() < WRITE_BYTES {
@@ -90,8 +98,14 @@ impl<'a> Output<'a> {
         storage.open(&FilePath::within(dir, name), Open::CreateNew)
     }
 
-    /// Makes the segment durable. It is as old as the last of those it is made of.
-    pub(super) fn finish(mut self, modified_millis: i64) -> Result<Finished> {
+    /// The digest of what was added, which is what stood there before.
+    pub(super) fn into_digest(self, next: i64) -> Digest {
+        self.digest.finish(next)
+    }
+
+    /// Makes the segment durable. It is as old as the last of those it is made of; `next` is where
+    /// the segment begins that follows.
+    pub(super) fn finish(mut self, modified_millis: i64, next: i64) -> Result<Finished> {
         let file = self.write()?;
         self.contents.index.finish();
         let index = &self.contents.index;
@@ -110,9 +124,14 @@ impl<'a> Output<'a> {
             }
         }
         file.sync()?;
+        let digest = self.digest.finish(next);
+        let (storage, waiting) =
+            (&self.log.context.storage, digest::waiting_name(self.base_offset));
+        digest.write(storage, &self.log.dir, waiting, self.base_offset)?;
         // Only retention of records without timestamps looks at it.
         let _ = file.set_modified_millis(modified_millis);
-        Ok(Finished { file, size: self.written, end: self.end, contents: self.contents })
+        let (size, end, contents) = (self.written, self.end, self.contents);
+        Ok(Finished { file, size, end, contents, digest: Arc::new(digest) })
     }
 }
 
@@ -134,5 +153,6 @@ pub(super) fn remove(
         let name = suffixed(kind, base_offset, suffix);
         storage.remove_if_exists(&FilePath::within(dir, name))?;
     }
+    storage.remove_if_exists(&FilePath::within(dir, digest::waiting_name(base_offset)))?;
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::super::partition::Log;
+use super::super::digest::Digest;
+use super::super::partition::{Halt, Log};
 use super::super::producers::{LastBatch, ProducerStates};
 use super::super::retention::newest_record;
 use super::super::scan::{BadBatch, Demand, Expect, Scanned, Scanner, Source, Stop};
@@ -108,7 +109,9 @@ impl Log {
             return Err(Unclean::Stopped);
         }
         let segments = self.segments();
-        let mut pass = Pass { log: self, request, segments: &segments, done: Cleaned::default() };
+        let done = Cleaned::default();
+        let mut pass =
+            Pass { log: self, request, segments: &segments, done, unchanged: Vec::new() };
         let last = pass.read_keys()?;
         pass.done.end = last.end();
         if last.end() > request.what.first_dirty {
@@ -132,6 +135,8 @@ struct Pass<'a> {
     request: &'a CleanRequest<'a>,
     segments: &'a [Arc<Segment>],
     done: Cleaned,
+    /// What stayed as it was, with the digests of what was read.
+    unchanged: Vec<(Arc<Segment>, Digest)>,
 }
 
 impl Pass<'_> {
@@ -148,7 +153,7 @@ impl Pass<'_> {
             if segment.base_offset >= what.end {
                 break;
             }
-            let mut scanner = scanner(segment);
+            let mut scanner = scanner(segment)?;
             while let Some(Scanned { position, batch }) = self.next(&mut scanner, segment)? {
                 let header = batch.header();
                 if header.last_offset() < what.first_dirty {
@@ -208,9 +213,19 @@ impl Pass<'_> {
             members.iter().for_each(|segment| segment.release());
             if let (Err(error), Some(first)) = (written, members.first()) {
                 let storage = &self.log.context.storage;
-                // If it cannot go now, the next pass or open removes it.
-                let _ = remove(storage, &self.log.dir, first.base_offset, CLEANED_SUFFIX);
+                // A swap that stopped halfway needs what it has at the next open.
+                if !matches!(self.log.halt(), Some(Halt::Poisoned(_))) {
+                    // If it cannot go now, the next pass or open removes it.
+                    let _ = remove(storage, &self.log.dir, first.base_offset, CLEANED_SUFFIX);
+                }
                 return Err(error);
+            }
+        }
+        // What stayed as it was has no gaps, but nobody will know by its offset.
+        for (segment, digest) in self.unchanged.drain(..) {
+            if !self.log.provenance().is_continuous(segment.base_offset) && !segment.has_digest()? {
+                // Without it the segment is as it was; the next cleaning writes it.
+                let _ = segment.write_digest(&digest);
             }
         }
         Ok(())
@@ -239,7 +254,7 @@ impl Pass<'_> {
         for segment in old {
             let end = self.end_of(segment);
             seen.expect(self.log.aborted_between(segment.base_offset, end)?);
-            let mut scanner = scanner(segment);
+            let mut scanner = scanner(segment)?;
             while let Some(Scanned { position, batch }) = self.next(&mut scanner, segment)? {
                 let (left, aborts) = filter
                     .apply(&batch, seen)
@@ -263,13 +278,14 @@ impl Pass<'_> {
                 output.push(header, bytes)?;
             }
         }
+        let next = self.end_of(newest);
         if !changed {
-            drop(output);
+            self.unchanged.push((Arc::clone(first), output.into_digest(next)));
             remove(&self.log.context.storage, &self.log.dir, first.base_offset, CLEANED_SUFFIX)?;
             return Ok(());
         }
         let modified = newest.file().modified_millis()?;
-        let finished = output.finish(modified)?;
+        let finished = output.finish(modified, next)?;
         (self.request.expect_gaps)(gaps_end)?;
         swap::replace(self.log, old, finished)?;
         Ok(())
@@ -300,8 +316,10 @@ impl Pass<'_> {
 }
 
 /// The batches of a whole segment, read past the maps that readers use.
-fn scanner(segment: &Arc<Segment>) -> Scanner {
+fn scanner(segment: &Arc<Segment>) -> Result<Scanner> {
     let demand = Demand { crc: true, ..segment.demand() };
     let source = Source::File(segment.file().clone());
-    Scanner::new(source, 0, segment.size(), Expect::Next(segment.base_offset), demand)
+    let expect = Expect::Next(segment.base_offset);
+    let scanner = Scanner::new(source, 0, segment.size(), expect, demand);
+    Ok(scanner.with_digest(segment.digest()?))
 }

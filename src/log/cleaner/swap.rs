@@ -4,9 +4,14 @@
 //! `LocalLog.replaceSegments`: the new files are durable before they are called `.swap`; once they
 //! are called so, an open finishes what is left to do; the old ones go before `.swap` is taken off
 //! the names. The file of the same base offset is replaced by the rename itself.
+//!
+//! The digest takes its name, durably, while the new file is still called `.swap`: from then on it
+//! is of the segment that readers will meet. An open that finds a `.swap` looks which of the two
+//! digests that may be there is of that file.
 
 use std::sync::Arc;
 
+use super::super::digest;
 use super::super::names::SegmentFile;
 use super::super::partition::Halt;
 use super::super::segment::Segment;
@@ -41,9 +46,9 @@ pub(super) fn replace(log: &Log, old: &[Arc<Segment>], new: Finished) -> Result<
     let file = new.file.renamed(log.context.storage.path_of(&path));
     let revision = old.iter().map(|segment| segment.revision).max().unwrap_or(0) + 1;
     let demand = super::super::scan::Demand { continuous: false, ..first.demand() };
-    let from = (file, new.size);
+    let (from, contents) = ((file, new.size), (new.contents, new.digest));
     let segment =
-        Segment::cleaned(&log.context, &log.dir, from, new.contents, (base, revision), demand);
+        Segment::cleaned(&log.context, &log.dir, from, contents, (base, revision), demand);
     let (topic, partition, count) = (log.tp.topic(), log.tp.partition(), old.len());
     event!(
         DEBUG,
@@ -86,17 +91,18 @@ fn take_over(log: &Log, old: &[Arc<Segment>], new: &Finished) -> Result<()> {
             storage.sync_dir(Some(&log.dir))?;
         }
     }
-    if !others.is_empty() {
-        // An old segment must not be met beside the new one.
-        storage.sync_dir(Some(&log.dir))?;
-    }
+    let base = first.base_offset;
+    let digest = SegmentFile::Digest.name(base);
+    storage.rename(Some(&log.dir), &digest::waiting_name(base), &digest)?;
+    // No old segment, and no digest of one, must be met beside the new one.
+    storage.sync_dir(Some(&log.dir))?;
     if new.contents.aborted.is_empty() {
-        let name = SegmentFile::TxnIndex.name(first.base_offset);
+        let name = SegmentFile::TxnIndex.name(base);
         storage.remove_if_exists(&FilePath::within(&log.dir, name))?;
     }
     for kind in KINDS {
-        let swap = suffixed(kind, first.base_offset, SWAP_SUFFIX);
-        storage.rename_if_exists(&log.dir, &swap, &kind.name(first.base_offset))?;
+        let swap = suffixed(kind, base, SWAP_SUFFIX);
+        storage.rename_if_exists(&log.dir, &swap, &kind.name(base))?;
     }
     storage.sync_dir(Some(&log.dir))
 }

@@ -1,5 +1,7 @@
 //! What a segment's derived files hold: their checksums, and its aborted transactions.
 
+use std::sync::Arc;
+
 use super::super::names::SegmentFile;
 use super::super::transactions::{self, AbortedTxn};
 use super::{INDEX_BYTES_MAX, Index, IndexProof, Segment, Trust};
@@ -7,6 +9,27 @@ use crate::error::Result;
 use crate::storage::{FilePath, Open};
 
 impl Segment {
+    /// Has everything in memory that is read by the segment's name: another file takes it.
+    /// Answers the bytes of its offset and time index.
+    pub(crate) fn hold(
+        self: &Arc<Self>,
+        rebuild: impl FnOnce() -> Result<Vec<AbortedTxn>>,
+    ) -> Result<(usize, usize)> {
+        self.aborted(rebuild)?;
+        self.digest()?;
+        self.with_index(false, |offset, time| (offset.len(), time.len()))
+    }
+
+    /// Lets go of an index that its files hold: nobody may look at it for long.
+    pub(crate) fn release(&self) {
+        if let Some(proof) = self.proof() {
+            let mut index = self.index.lock();
+            if matches!(&*index, Index::Loaded { unsaved: false, .. }) {
+                *index = Index::OnDisk(Trust::Proven(proof));
+            }
+        }
+    }
+
     /// The checksums of the derived files, for the manifest; of what they hold, not of what is on
     /// disk, so that a file damaged since is found out.
     pub(crate) fn proof(&self) -> Option<IndexProof> {

@@ -1,6 +1,7 @@
 //! The batches of a partition, read once from the first to the last.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::aborts::{Aborts, Knowledge};
 use super::about::About;
@@ -11,6 +12,7 @@ use super::snapshots::lies;
 use super::tail::holds_batch;
 use super::times::TimeCheck;
 use crate::error::Result;
+use crate::log::digest::Digest;
 use crate::log::names::SegmentFile;
 use crate::log::producers::{ProducerSnapshotEntry, ProducerStates};
 use crate::log::replay::replay;
@@ -112,7 +114,9 @@ impl<'a> Walk<'a> {
         let mut indexes = self.open_indexes(segment, found);
         let demand = Demand { crc: true, continuous: false, epoch: None };
         let source = Source::File(file.clone());
-        let mut scanner = Scanner::new(source, 0, len, Expect::Next(segment.base), demand);
+        let digest = self.digest(segment, found)?;
+        let scanner = Scanner::new(source, 0, len, Expect::Next(segment.base), demand);
+        let mut scanner = scanner.with_digest(digest);
         loop {
             match scanner.next() {
                 Ok(Some(scanned)) => {
@@ -128,6 +132,28 @@ impl<'a> Walk<'a> {
         }
         self.finish_indexes(segment, indexes, found)?;
         Ok(len)
+    }
+
+    /// The digest of a segment, if it has one to be believed. While its owner compacts, the one
+    /// that is there may be of another file.
+    fn digest(&self, segment: Segment, found: &mut Findings) -> Result<Option<Arc<Digest>>> {
+        let name = SegmentFile::Digest.name(segment.base);
+        if self.about.owned || self.about.provenance.is_continuous(segment.base) {
+            return Ok(None);
+        }
+        let digest = Digest::load(self.storage, self.dir, name.clone(), segment.base)?;
+        let path = FilePath::within(self.dir, name);
+        let Some(digest) = digest else {
+            if let Some(file) = self.storage.open_if_exists(&path, Open::Read)? {
+                found.tell(Weight::Note, file.path(), None, "it is no digest, and proves nothing");
+            }
+            return Ok(None);
+        };
+        if let Some(next) = segment.next.filter(|next| *next != digest.next) {
+            let what = format!("the next segment begins at {next}, not at {}", digest.next);
+            found.finding(&self.storage.path_of(&path), None, what);
+        }
+        Ok(Some(Arc::new(digest)))
     }
 
     /// Compares the base of a segment with the end of what came before.
