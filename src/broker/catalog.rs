@@ -74,7 +74,11 @@ impl Catalog {
     /// One of the copies.
     pub(crate) fn read(storage: &Storage, name: &str) -> Result<Option<Result<Self, Damaged>>> {
         let path = checkpoint::path(None, name);
-        let Some(bytes) = storage.read_all(&path, CATALOG_BYTES_MAX)? else { return Ok(None) };
+        let bytes = match storage.read_all(&path, CATALOG_BYTES_MAX)? {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(too_large)) => return Ok(Some(Err(too_large.into()))),
+            None => return Ok(None),
+        };
         match decode_framed("catalog", VERSION, &bytes) {
             Ok(Decoded::Body(body)) => Ok(Some(Self::parse(body).ok_or(Damaged))),
             Ok(Decoded::Newer(found)) => Err(Error::new(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::error::Result;
-use crate::storage::{FileName, FilePath, Storage};
+use crate::storage::{FileName, FilePath, Storage, TooLarge};
 use crate::types::{TopicId, TopicPartition};
 
 /// The offset below which everything has been synced, per partition.
@@ -26,6 +26,12 @@ const CHECKPOINT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A checkpoint file that cannot be what it claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
+
+impl From<TooLarge> for Damaged {
+    fn from(_: TooLarge) -> Self {
+        Self
+    }
+}
 
 /// Offsets per partition, as a checkpoint file beside the partitions holds them.
 pub(crate) type PartitionOffsets = BTreeMap<TopicPartition, i64>;
@@ -130,7 +136,8 @@ pub(crate) fn read<T>(
     parse: impl Fn(&[u8]) -> Result<T, Damaged>,
 ) -> Result<Option<Result<T, Damaged>>> {
     let path = path(dir, name);
-    Ok(storage.read_all(&path, CHECKPOINT_BYTES_MAX)?.map(|text| parse(&text)))
+    let text = storage.read_all(&path, CHECKPOINT_BYTES_MAX)?;
+    Ok(text.map(|text| parse(&text?)))
 }
 
 /// Atomically replaces a file beside the partitions, or in one of them; durable on return.

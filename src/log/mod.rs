@@ -60,6 +60,8 @@ mod fetch;
 
 pub(crate) mod manifest;
 
+mod tail;
+
 mod recovery;
 
 mod leftovers;

@@ -61,7 +61,7 @@ pub(crate) fn newest_snapshot(
     offsets.sort_unstable();
     for offset in offsets.into_iter().rev() {
         let path = FilePath::within(dir, SegmentFile::Snapshot.name(offset));
-        let bytes = storage.read_all(&path, SNAPSHOT_BYTES_MAX)?;
+        let bytes = storage.read_all(&path, SNAPSHOT_BYTES_MAX)?.and_then(Result::ok);
         if let Some(states) = bytes.and_then(|bytes| ProducerStates::decode(&bytes)) {
             return Ok(Some((offset, states)));
         }

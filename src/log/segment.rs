@@ -11,18 +11,20 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::context::{LogContext, Unmap};
-use super::index::{self, IndexBuilder, OFFSET_ENTRY_LEN, OffsetIndexEntry, TimeIndexEntry};
+use super::index::{
+    self, IndexBuilder, OFFSET_ENTRY_LEN, OffsetIndexEntry, TIME_ENTRY_LEN, TimeIndexEntry,
+};
 use super::names::SegmentFile;
 use super::scan::{Demand, Expect, Scanner, Source, Stop};
 use super::transactions::{self, AbortedTxn};
 use crate::error::Result;
 use crate::metrics::count;
-use crate::record::BatchHeader;
-use crate::storage::{File, FileName, FilePath, Open};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader};
+use crate::storage::{File, FileName, FilePath, Open, TooLarge};
 
 mod derived;
 
-/// Index files are read whole; Kafka preallocates 10 MiB, its largest possible one is 2 GiB.
+/// Index files are read whole; Kafka's largest possible one is 2 GiB.
 const INDEX_BYTES_MAX: usize = i32::MAX as usize;
 
 /// Checksums of a sealed segment's derived files, kept in the manifest of a clean close.
@@ -337,13 +339,10 @@ impl Segment {
         if trust == Trust::Never {
             return Ok(None);
         }
-        let read = |kind: SegmentFile| {
-            let path = FilePath::within(&self.dir, kind.name(self.base_offset));
-            self.context.storage.read_all(&path, INDEX_BYTES_MAX)
-        };
-        let (Some(offset), Some(time)) =
-            (read(SegmentFile::OffsetIndex)?, read(SegmentFile::TimeIndex)?)
-        else {
+        let (Some(offset), Some(time)) = (
+            self.read_derived(SegmentFile::OffsetIndex, OFFSET_ENTRY_LEN)?.and_then(Result::ok),
+            self.read_derived(SegmentFile::TimeIndex, TIME_ENTRY_LEN)?.and_then(Result::ok),
+        ) else {
             return Ok(None);
         };
         let believed = match trust {
@@ -354,6 +353,20 @@ impl Segment {
             Trust::Never => false,
         };
         Ok(believed.then_some((offset, time)))
+    }
+
+    /// A file that holds at most an entry for each batch, and with the roll one more. A larger one
+    /// is not read: it is none of this segment's.
+    fn read_derived(
+        &self,
+        kind: SegmentFile,
+        entry_len: usize,
+    ) -> Result<Option<Result<Bytes, TooLarge>>> {
+        let path = FilePath::within(&self.dir, kind.name(self.base_offset));
+        let batches = self.size() / BATCH_HEADER_LEN as u64;
+        let entries = usize::try_from(batches).unwrap_or(usize::MAX).saturating_add(1);
+        let limit = entries.saturating_mul(entry_len).min(INDEX_BYTES_MAX);
+        self.context.storage.read_all(&path, limit)
     }
 
     /// Reads the whole segment to rebuild its index. Stops quietly at damage: lookups then lead to

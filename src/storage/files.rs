@@ -13,6 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// What a file is called while it is written, before it takes the place of the one it replaces.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
+/// A file is larger than any of its kind is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
 impl Storage {
     /// The full path of a file, for messages.
     pub(crate) fn path_of(&self, path: &FilePath) -> PathBuf {
@@ -168,18 +172,17 @@ impl Storage {
         self.backend().sync_dir(dir).map_err(|e| Error::io(e, "sync", &self.dir_path(dir)))
     }
 
-    /// The content of a small file; `None` when it is missing, an error when it is larger than
-    /// `limit`.
-    pub(crate) fn read_all(&self, path: &FilePath, limit: usize) -> Result<Option<Bytes>> {
+    /// The content of a small file; `None` when it is missing. One larger than `limit` is not read.
+    pub(crate) fn read_all(
+        &self,
+        path: &FilePath,
+        limit: usize,
+    ) -> Result<Option<Result<Bytes, TooLarge>>> {
         let Some(file) = self.open_if_exists(path, Open::Read)? else { return Ok(None) };
-        // One byte more than allowed shows that there is more.
-        let bytes = file.read_at(0, limit.saturating_add(1))?;
-        if bytes.len() > limit {
-            let message = format!("more than the {limit} bytes such a file may have");
-            let error = io::Error::new(io::ErrorKind::InvalidData, message);
-            return Err(Error::io(error, "read", file.path()));
+        if file.len()? > limit as u64 {
+            return Ok(Some(Err(TooLarge)));
         }
-        Ok(Some(bytes))
+        Ok(Some(Ok(file.read_at(0, limit)?)))
     }
 
     /// Replaces a file, or makes it, atomically and durably: after a crash there is the old
@@ -340,9 +343,9 @@ mod tests {
             leftover.write_all_at(0, b"longer than what comes").unwrap();
             storage.replace(&at("f"), b"one").unwrap();
             storage.replace(&at("f"), b"two").unwrap();
-            assert_eq!(&storage.read_all(&at("f"), 3).unwrap().unwrap()[..], b"two");
+            assert_eq!(&storage.read_all(&at("f"), 3).unwrap().unwrap().unwrap()[..], b"two");
             assert_eq!(storage.list(None).unwrap().len(), 1);
-            assert!(storage.read_all(&at("f"), 2).is_err());
+            assert_eq!(storage.read_all(&at("f"), 2).unwrap(), Some(Err(TooLarge)));
             assert_eq!(storage.read_all(&at("g"), 2).unwrap(), None);
         }
     }

@@ -24,14 +24,14 @@ fn show(disk: &SimStorage) -> String {
         let entry_name = entry.name.unwrap();
         if entry.kind == super::super::EntryKind::File {
             let bytes = storage.read_all(&FilePath::root(entry_name.clone()), 1 << 20).unwrap();
-            let text = String::from_utf8_lossy(&bytes.unwrap()).replace('\0', "0");
+            let text = String::from_utf8_lossy(&bytes.unwrap().unwrap()).replace('\0', "0");
             lines.push(format!("{}={text}", entry_name.as_str()));
             continue;
         }
         lines.push(format!("{}/", entry_name.as_str()));
         for inner in storage.list(Some(&entry_name)).unwrap() {
             let path = FilePath::within(&entry_name, inner.name.clone().unwrap());
-            let bytes = storage.read_all(&path, 1 << 20).unwrap().unwrap();
+            let bytes = storage.read_all(&path, 1 << 20).unwrap().unwrap().unwrap();
             let text = String::from_utf8_lossy(&bytes).replace('\0', "0");
             let file = inner.name.unwrap();
             lines.push(format!("{}/{}={text}", entry_name.as_str(), file.as_str()));
