@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::config::{PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::{self, Damaged};
+use crate::log::names;
 use crate::log::{Decoded, decode_framed, encode_framed};
 use crate::storage::Storage;
 use crate::types::TopicId;
@@ -102,6 +104,16 @@ impl Catalog {
         Ok(())
     }
 
+    /// How many partitions the topics have together.
+    pub(crate) fn partitions(&self) -> i32 {
+        self.topics.values().fold(0, |sum, topic| topic.partitions.saturating_add(sum))
+    }
+
+    /// Whether topics with so many partitions more may be kept.
+    pub(crate) fn has_room_for(&self, partitions: i32) -> bool {
+        self.partitions().saturating_add(partitions) <= PARTITIONS_TOTAL_MAX
+    }
+
     fn format(&self) -> String {
         let mut out = String::new();
         for (name, topic) in &self.topics {
@@ -154,7 +166,12 @@ impl Catalog {
             }
         }
         topics.extend(current);
-        Some(Self { topics })
+        let catalog = Self { topics };
+        let sane = |(name, topic): (&Arc<str>, &TopicEntry)| {
+            names::check_topic_name(name).is_ok()
+                && (1..=PARTITIONS_MAX).contains(&topic.partitions)
+        };
+        (catalog.topics.iter().all(sane) && catalog.has_room_for(0)).then_some(catalog)
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) fn newest_snapshot(
         .iter()
         .filter_map(|entry| SegmentFile::parse(entry.name.as_ref()?.as_str()))
         .filter_map(|(kind, offset)| (kind == SegmentFile::Snapshot).then_some(offset))
-        .filter(|offset| (start + 1..=upto).contains(offset))
+        .filter(|offset| start < *offset && *offset <= upto)
         .collect();
     offsets.sort_unstable();
     for offset in offsets.into_iter().rev() {

@@ -289,7 +289,9 @@ impl Segment {
     fn at(&self, entry: OffsetIndexEntry) -> ScanStart {
         ScanStart {
             position: u64::try_from(entry.position).unwrap_or(0),
-            expect: Expect::EndsAt(self.base_offset + i64::from(entry.relative_offset)),
+            expect: Expect::EndsAt(
+                self.base_offset.saturating_add(i64::from(entry.relative_offset)),
+            ),
         }
     }
 
@@ -300,7 +302,8 @@ impl Segment {
         }
         let last =
             self.with_index(false, |_, times| TimeIndexEntry::read_all(times).next_back())?;
-        Ok(last.map(|e| (e.timestamp, self.base_offset + i64::from(e.relative_offset))))
+        Ok(last
+            .map(|e| (e.timestamp, self.base_offset.saturating_add(i64::from(e.relative_offset)))))
     }
 
     fn with_index<T>(

@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What a file is called while it is written, before it takes the place of the one it replaces.
 const TEMPORARY_SUFFIX: &str = ".tmp";
+/// How many names are tried for it: somebody may have put directories there.
+const TEMPORARY_NAMES: usize = 8;
 
 /// A file is larger than any of its kind is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,14 +109,20 @@ impl Storage {
     }
 
     /// Removes a directory with the files in it. What is neither a file nor has a proper name is
-    /// not ours to remove, and the directory stays then.
-    pub(crate) fn remove_tree(&self, dir: &FileName) -> Result<()> {
+    /// not ours to remove, and the directory stays then; says whether it went.
+    pub(crate) fn remove_tree(&self, dir: &FileName) -> Result<bool> {
+        let mut is_ours = true;
         for entry in self.list(Some(dir))? {
             if let (Some(name), EntryKind::File) = (entry.name, entry.kind) {
                 self.remove_if_exists(&FilePath::within(dir, name))?;
+            } else {
+                is_ours = false;
             }
         }
-        self.remove_dir(dir)
+        if is_ours {
+            self.remove_dir(dir)?;
+        }
+        Ok(is_ours)
     }
 
     /// Renames a file within its directory, over another file if there is one.
@@ -188,19 +196,32 @@ impl Storage {
     /// Replaces a file, or makes it, atomically and durably: after a crash there is the old
     /// content or the new, whole.
     pub(crate) fn replace(&self, path: &FilePath, content: &[u8]) -> Result<()> {
-        let temporary = FileName::new(&format!("{}{TEMPORARY_SUFFIX}", path.name.as_str()))
-            .ok_or_else(|| {
-                Error::io(io::ErrorKind::InvalidFilename.into(), "replace", &self.path_of(path))
-            })?;
-        let at = FilePath { dir: path.dir.clone(), name: temporary.clone() };
-        // Left over from a crash, or planted: removed by name, never opened.
-        self.remove_if_exists(&at)?;
+        let at = self.temporary(path)?;
         let file = self.open(&at, Open::CreateNew)?;
         file.write_all_at(0, content)?;
         file.sync()?;
         drop(file);
-        self.rename(path.dir.as_ref(), &temporary, &path.name)?;
+        self.rename(path.dir.as_ref(), &at.name, &path.name)?;
         self.sync_dir(path.dir.as_ref())
+    }
+
+    /// A free name beside `path`.
+    fn temporary(&self, path: &FilePath) -> Result<FilePath> {
+        let mut taken = io::ErrorKind::InvalidFilename.into();
+        for number in 0..TEMPORARY_NAMES {
+            let number = if number == 0 { String::new() } else { format!(".{number}") };
+            let name = format!("{}{number}{TEMPORARY_SUFFIX}", path.name.as_str());
+            let Some(name) = FileName::new(&name) else { break };
+            let at = FilePath { dir: path.dir.clone(), name };
+            // Left over from a crash, or planted: removed by name, never opened.
+            match self.backend().remove(&at) {
+                Ok(()) => return Ok(at),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(at),
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => taken = error,
+                Err(error) => return Err(Error::io(error, "remove", &self.path_of(&at))),
+            }
+        }
+        Err(Error::io(taken, "replace", &self.path_of(path)))
     }
 }
 
@@ -364,6 +385,24 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_in_the_place_of_the_temporary_file_stops_nobody() {
+        let home = tempfile::tempdir().unwrap();
+        for storage in [Storage::memory(), Storage::disk(home.path())] {
+            let name = |number: usize| match number {
+                0 => FileName::new("f.tmp").unwrap(),
+                _ => FileName::new(&format!("f.{number}.tmp")).unwrap(),
+            };
+            for number in 0..TEMPORARY_NAMES {
+                storage.replace(&at("f"), b"content").unwrap();
+                storage.create_dir(&name(number)).unwrap();
+            }
+            let error = storage.replace(&at("f"), b"other").unwrap_err();
+            assert!(error.path().is_some_and(|path| path.ends_with("f")), "{error}");
+            assert_eq!(&storage.read_all(&at("f"), 9).unwrap().unwrap().unwrap()[..], b"content");
+        }
+    }
+
+    #[test]
     fn replace_does_not_follow_a_planted_link() {
         let home = tempfile::tempdir().unwrap();
         let outside = tempfile::NamedTempFile::new().unwrap();
@@ -381,7 +420,7 @@ mod tests {
             let path = FilePath::within(&dir, FileName::new(name).unwrap());
             storage.open(&path, Open::CreateNew).unwrap();
         }
-        storage.remove_tree(&dir).unwrap();
+        assert!(storage.remove_tree(&dir).unwrap());
         assert!(storage.list(None).unwrap().is_empty());
         let file = storage.open(&at("x"), Open::CreateNew).unwrap();
         file.write_all_at(0, b"abc").unwrap();

@@ -17,4 +17,10 @@
 mod homes;
 
 mod kinds;
+mod lists;
+mod modes;
+mod names;
+mod payload;
+mod segments;
+mod sizes;
 mod tails;
