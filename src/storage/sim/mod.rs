@@ -14,6 +14,8 @@ mod crash;
 
 mod world;
 
+mod plant;
+
 pub use fault::{Fault, FaultKind, FaultOp};
 
 use std::fmt;

@@ -1,0 +1,8 @@
+#![cfg_attr(fuzzing, no_main)]
+
+#[macro_use]
+mod shim;
+#[path = "names_and_config_body.rs"]
+mod body;
+
+fuzz_main!(body::run);
