@@ -131,10 +131,8 @@ impl World {
                 self.plain.durable = self.plain.acked;
                 true
             }
-            Err(error) => {
-                if error.code().is_none() {
-                    self.tried = Some(offset);
-                }
+            Err(_) => {
+                self.tried = Some(offset);
                 false
             }
         }
@@ -317,7 +315,9 @@ pub fn run(data: &[u8]) {
                 // Not every operation may answer EINTR.
                 let kind = if op == FaultOp::Write { kind } else { FaultKind::Eio };
                 let nth = script.below(8);
-                world.disk.fail(Fault { op, nth, sticky: choice & 32 != 0, kind });
+                // A write that is interrupted for ever is one that nobody lets go on.
+                let sticky = choice & 32 != 0 && kind != FaultKind::Eintr;
+                world.disk.fail(Fault { op, nth, sticky, kind });
                 true
             }
         };
