@@ -28,6 +28,8 @@ mod open_index;
 mod ops_model;
 #[path = "../fuzz/fuzz_targets/record_roundtrip_body.rs"]
 mod record_roundtrip;
+#[path = "../fuzz/fuzz_targets/script.rs"]
+mod script;
 #[path = "../fuzz/fuzz_targets/snapshots_body.rs"]
 mod snapshots;
 

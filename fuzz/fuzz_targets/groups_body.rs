@@ -7,9 +7,7 @@ use std::time::Duration;
 use logreel::testing::MockClock;
 use logreel::{Broker, Consumer, NewTopic, OffsetReset, Offsets, ProducerRecord, TopicPartition};
 
-#[path = "script.rs"]
-mod script;
-use script::Script;
+use crate::script::Script;
 
 const NOW: i64 = 1_700_000_000_000;
 const MEMBERS: usize = 5;

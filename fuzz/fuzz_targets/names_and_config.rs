@@ -4,5 +4,6 @@
 mod shim;
 #[path = "names_and_config_body.rs"]
 mod body;
+mod script;
 
 fuzz_main!(body::run);

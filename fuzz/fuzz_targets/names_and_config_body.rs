@@ -5,9 +5,7 @@
 use logreel::testing::{MockClock, SimStorage};
 use logreel::{Broker, ConfigChange, NewTopic, TopicConfig};
 
-#[path = "script.rs"]
-mod script;
-use script::Script;
+use crate::script::Script;
 
 const NOW: i64 = 1_700_000_000_000;
 const KEYS: [&str; 22] = [
@@ -106,7 +104,7 @@ pub fn run(data: &[u8]) {
             if consumer.is_ok_and(|consumer| consumer.commit_offsets(&offsets).is_ok()) {
                 broker.close().unwrap();
                 let broker = builder().open().unwrap();
-                assert_eq!(broker.groups().unwrap(), [first.clone()]);
+                assert_eq!(broker.groups().unwrap(), std::slice::from_ref(&first));
                 assert_eq!(broker.committed_offsets(&first).unwrap().len(), 1);
                 let parts = |(path, _): (String, Vec<u8>)| path.matches('/').count();
                 assert!(disk.files().into_iter().map(parts).all(|depth| depth <= 1));

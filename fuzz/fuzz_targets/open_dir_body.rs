@@ -13,9 +13,7 @@ use logreel::record::{BatchBuilder, Compression};
 use logreel::testing::{MockClock, SimStorage};
 use logreel::{Acks, Broker, ErrorCode, NewTopic, OffsetReset, OnDamage, ProducerRecord, admin};
 
-#[path = "script.rs"]
-mod script;
-use script::Script;
+use crate::script::Script;
 
 const NOW: i64 = 1_700_000_000_000;
 const ENTRIES_MAX: usize = 12;
@@ -206,7 +204,7 @@ pub fn run(data: &[u8]) {
     let _ = admin::verify_storage(&looked.storage());
     if let Ok(broker) = Broker::builder()
         .storage(looked.storage())
-        .clock(&MockClock::at_millis(NOW + 1000))
+        .clock(MockClock::at_millis(NOW + 1000))
         .open_read_only()
     {
         read(&broker);

@@ -4,5 +4,6 @@
 mod shim;
 #[path = "open_index_body.rs"]
 mod body;
+mod script;
 
 fuzz_main!(body::run);

@@ -12,9 +12,7 @@ use logreel::record::{BatchBuilder, ControlRecord};
 use logreel::testing::{MockClock, SimStorage};
 use logreel::{Broker, IsolationLevel, OffsetReset, OffsetSpec, Partition};
 
-#[path = "script.rs"]
-mod script;
-use script::Script;
+use crate::script::Script;
 
 const NOW: i64 = 1_700_000_000_000;
 const LEN: i64 = 24;

@@ -4,5 +4,6 @@
 mod shim;
 #[path = "ops_model_body.rs"]
 mod body;
+mod script;
 
 fuzz_main!(body::run);

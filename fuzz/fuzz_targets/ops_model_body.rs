@@ -8,9 +8,7 @@ use std::time::Duration;
 use logreel::testing::{Fault, FaultKind, FaultOp, MockClock, SimStorage};
 use logreel::{Broker, Compression, ConfigChange, NewTopic, Partition, RawRecord};
 
-#[path = "script.rs"]
-mod script;
-use script::Script;
+use crate::script::Script;
 
 const NOW: i64 = 1_700_000_000_000;
 const OPS_MAX: usize = 40;

@@ -8,9 +8,7 @@ use logreel::format::{AbortedTxn, OffsetIndexEntry, ProducerSnapshotEntry, TimeI
 use logreel::testing::{MockClock, SimStorage};
 use logreel::{Acks, Broker, NewTopic, OffsetReset, ProducerRecord};
 
-#[path = "script.rs"]
-mod script;
-use script::Script;
+use crate::script::Script;
 
 const NOW: i64 = 1_700_000_000_000;
 const LEN: i64 = 9;
