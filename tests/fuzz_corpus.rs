@@ -33,7 +33,7 @@ mod script;
 #[path = "../fuzz/fuzz_targets/snapshots_body.rs"]
 mod snapshots;
 
-/// Decoders: the limit of what is decompressed, the window of a codec, what compressing again takes.
+/// Decoders: the limit of what is decompressed, a codec's window, what compressing again takes.
 const DECODER: u64 = 24 << 20;
 /// A broker in memory, with its files and their history.
 const BROKER: u64 = 48 << 20;

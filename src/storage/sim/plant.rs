@@ -1,7 +1,7 @@
 //! Files that a test puts on the disk, or looks at, without a broker.
 
+use super::super::Storage;
 use super::super::backend::{EntryKind, FileName, FilePath, Open};
-use super::super::{File, Storage};
 use super::SimStorage;
 use crate::error::Result;
 
@@ -66,7 +66,8 @@ fn put(storage: &Storage, path: &FilePath, content: &[u8]) -> Result<()> {
 }
 
 fn list(storage: &Storage) -> Result<Vec<(String, Vec<u8>)>> {
-    let whole = |file: &File| -> Result<Vec<u8>> {
+    let whole = |path: FilePath| -> Result<Vec<u8>> {
+        let file = storage.open(&path, Open::Read)?;
         let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
         Ok(file.read_at(0, len)?.to_vec())
     };
@@ -74,13 +75,12 @@ fn list(storage: &Storage) -> Result<Vec<(String, Vec<u8>)>> {
     for entry in storage.list(None)? {
         let Some(name) = entry.name else { continue };
         if entry.kind == EntryKind::File {
-            let file = storage.open(&FilePath::root(name.clone()), Open::Read)?;
-            files.push((name.as_str().to_owned(), whole(&file)?));
+            files.push((name.as_str().to_owned(), whole(FilePath::root(name.clone()))?));
             continue;
         }
         for inner in storage.list(Some(&name))?.into_iter().filter_map(|entry| entry.name) {
-            let file = storage.open(&FilePath::within(&name, inner.clone()), Open::Read)?;
-            files.push((format!("{}/{}", name.as_str(), inner.as_str()), whole(&file)?));
+            let path = format!("{}/{}", name.as_str(), inner.as_str());
+            files.push((path, whole(FilePath::within(&name, inner))?));
         }
     }
     Ok(files)
