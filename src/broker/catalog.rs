@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::config::{PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::{self, Damaged};
+use crate::log::names;
 use crate::log::{Decoded, decode_framed, encode_framed};
 use crate::storage::Storage;
 use crate::types::TopicId;
@@ -74,7 +76,11 @@ impl Catalog {
     /// One of the copies.
     pub(crate) fn read(storage: &Storage, name: &str) -> Result<Option<Result<Self, Damaged>>> {
         let path = checkpoint::path(None, name);
-        let Some(bytes) = storage.read_all(&path, CATALOG_BYTES_MAX)? else { return Ok(None) };
+        let bytes = match storage.read_all(&path, CATALOG_BYTES_MAX)? {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(too_large)) => return Ok(Some(Err(too_large.into()))),
+            None => return Ok(None),
+        };
         match decode_framed("catalog", VERSION, &bytes) {
             Ok(Decoded::Body(body)) => Ok(Some(Self::parse(body).ok_or(Damaged))),
             Ok(Decoded::Newer(found)) => Err(Error::new(
@@ -96,6 +102,16 @@ impl Catalog {
         checkpoint::replace(storage, None, CATALOG, &text)?;
         let _ = checkpoint::replace(storage, None, SECOND_COPY, &text);
         Ok(())
+    }
+
+    /// How many partitions the topics have together.
+    pub(crate) fn partitions(&self) -> i32 {
+        self.topics.values().fold(0, |sum, topic| topic.partitions.saturating_add(sum))
+    }
+
+    /// Whether topics with so many partitions more may be kept.
+    pub(crate) fn has_room_for(&self, partitions: i32) -> bool {
+        self.partitions().saturating_add(partitions) <= PARTITIONS_TOTAL_MAX
     }
 
     fn format(&self) -> String {
@@ -150,7 +166,12 @@ impl Catalog {
             }
         }
         topics.extend(current);
-        Some(Self { topics })
+        let catalog = Self { topics };
+        let sane = |(name, topic): (&Arc<str>, &TopicEntry)| {
+            names::check_topic_name(name).is_ok()
+                && (1..=PARTITIONS_MAX).contains(&topic.partitions)
+        };
+        (catalog.topics.iter().all(sane) && catalog.has_room_for(0)).then_some(catalog)
     }
 }
 

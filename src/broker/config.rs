@@ -10,6 +10,9 @@ use crate::time::Clock;
 
 /// Kafka asks for at least one partition; this many are plenty for one process.
 pub(crate) const PARTITIONS_MAX: i32 = 100_000;
+/// All topics of a broker together. A partition without a file takes some 1.5 KB of memory, and
+/// a few bytes of a catalog, or a directory called `t-99999`, can ask for a hundred thousand.
+pub(crate) const PARTITIONS_TOTAL_MAX: i32 = 200_000;
 
 /// Who does what nobody waits for: lingering batches, background syncs, retention, compaction,
 /// checkpoints.

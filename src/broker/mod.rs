@@ -1,8 +1,8 @@
 //! The broker: a directory of topics, its catalog, its background work, and the handles to it.
 
-mod catalog;
-
 mod config;
+
+mod catalog;
 
 mod report;
 

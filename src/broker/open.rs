@@ -220,9 +220,12 @@ fn settle_catalog(
         Loaded::None => (Catalog::default(), false, true),
     };
     for dir in &found.deleted {
-        storage.remove_tree(dir)?;
-        report.repaired.push(format!("{}: its deletion is finished", dir.as_str()));
-        changed = true;
+        if storage.remove_tree(dir)? {
+            report.repaired.push(format!("{}: its deletion is finished", dir.as_str()));
+            changed = true;
+        } else {
+            report.ignored.push(dir.as_str().to_owned());
+        }
     }
     let deleting: Vec<Arc<str>> = catalog
         .topics
@@ -237,12 +240,20 @@ fn settle_catalog(
     for name in deleting {
         for number in found.partitions.get(&*name).into_iter().flatten() {
             let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), *number))?;
-            storage.remove_tree(&dir)?;
+            if !storage.remove_tree(&dir)? {
+                report.ignored.push(dir.as_str().to_owned());
+            }
         }
         storage.sync_dir(None)?;
         report.repaired.push(format!("topic {name}: its deletion is finished"));
         // The mark goes when the groups' commits are gone too.
         found.forget(&name);
+    }
+    for (name, entry) in &catalog.topics {
+        // Directories that the catalog knows nothing of are nobody's.
+        let numbers = found.partitions.get(&**name).into_iter().flatten();
+        let beyond = numbers.filter(|number| **number >= entry.partitions);
+        report.ignored.extend(beyond.map(|number| format!("{name}-{number}")));
     }
     let strangers: Vec<(String, BTreeSet<i32>)> = found
         .partitions
@@ -254,6 +265,12 @@ fn settle_catalog(
         let data = with_data(storage, &name, &numbers, ours)?;
         if !data.is_empty() {
             let entry = adopt(context, config, &name, &data)?;
+            if !catalog.has_room_for(entry.partitions) {
+                // The numbers in the names stand for more partitions than anybody has.
+                report.ignored.extend(data.iter().map(|number| format!("{name}-{number}")));
+                found.forget(&name);
+                continue;
+            }
             forget_digests(storage, &name, &data)?;
             catalog.topics.insert(Arc::from(name.as_str()), entry);
             report.adopted.push(name.clone());
@@ -262,9 +279,9 @@ fn settle_catalog(
         for number in numbers.difference(&data) {
             let dir = names::partition_dir(&TopicPartition::new(name.as_str(), *number))?;
             let empty = storage.list(Some(&dir))?.is_empty();
-            if ours && !empty && Leftover::of(storage, &dir)? == Leftover::Unfinished {
-                // Directories are made before the topic enters the catalog.
-                storage.remove_tree(&dir)?;
+            let unfinished = ours && !empty && Leftover::of(storage, &dir)? == Leftover::Unfinished;
+            // Directories are made before the topic enters the catalog.
+            if unfinished && storage.remove_tree(&dir)? {
                 report.repaired.push(format!("{}: its creation is undone", dir.as_str()));
             } else {
                 report.ignored.push(dir.as_str().to_owned());
@@ -406,8 +423,11 @@ fn read_topics(
             let mut catalog = Catalog::default();
             for (name, numbers) in &found.partitions {
                 let data = with_data(&context.storage, name, numbers, false)?;
-                if !data.is_empty() {
-                    let entry = adopt(context, &BrokerConfig::default(), name, &data)?;
+                if data.is_empty() {
+                    continue;
+                }
+                let entry = adopt(context, &BrokerConfig::default(), name, &data)?;
+                if catalog.has_room_for(entry.partitions) {
                     catalog.topics.insert(Arc::from(name.as_str()), entry);
                 }
             }

@@ -56,12 +56,24 @@ pub struct SegmentInfo {
 }
 
 /// A record as [`Partition::append`] takes it: key and value, or those with timestamp and headers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct RawRecord<'a> {
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
     timestamp: Option<i64>,
     headers: &'a [Header],
+}
+
+impl std::fmt::Debug for RawRecord<'_> {
+    /// Says lengths, never payload.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawRecord")
+            .field("key_len", &self.key.map(<[u8]>::len))
+            .field("value_len", &self.value.map(<[u8]>::len))
+            .field("timestamp", &self.timestamp)
+            .field("headers", &self.headers.len())
+            .finish()
+    }
 }
 
 impl<'a> RawRecord<'a> {

@@ -65,7 +65,11 @@ fn random_start(context: &LogContext) -> i64 {
 /// random point meets none of the old ids.
 pub(crate) fn stored(storage: &Storage) -> Result<Option<Result<i64, Damaged>>> {
     let path = checkpoint::path(None, PRODUCER_IDS);
-    let Some(bytes) = storage.read_all(&path, FILE_BYTES_MAX)? else { return Ok(None) };
+    let bytes = match storage.read_all(&path, FILE_BYTES_MAX)? {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(too_large)) => return Ok(Some(Err(too_large.into()))),
+        None => return Ok(None),
+    };
     match decode_framed("producer-ids", VERSION, &bytes) {
         Ok(Decoded::Body(body)) => {
             let next = body.strip_prefix("next ").and_then(|n| n.trim_end().parse::<i64>().ok());

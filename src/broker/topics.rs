@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::{Catalog, TopicEntry, TopicOrigin};
-use super::config::PARTITIONS_MAX;
+use super::config::{PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
 use super::shared::Shared;
 use super::topic_state::TopicState;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
@@ -14,7 +14,7 @@ use crate::log::names::{self, CONSUMER_OFFSETS};
 use crate::log::report::OnDamage;
 use crate::log::{Halt, Log, OpenOptions, Provenance, TopicConfig};
 use crate::random::Random;
-use crate::storage::{FileName, FilePath, Open, Storage};
+use crate::storage::{EntryKind, FileName, FilePath, Open, Storage};
 use crate::trace::{event, hold};
 use crate::types::{TimestampType, TopicId, TopicPartition};
 use crate::wait::Quiet;
@@ -97,6 +97,18 @@ fn check_partitions(count: i32) -> Result<()> {
     ))
 }
 
+/// All topics together have a limit too.
+fn check_room(catalog: &Catalog, more: i32) -> Result<()> {
+    if catalog.has_room_for(more) {
+        return Ok(());
+    }
+    let present = catalog.partitions();
+    Err(Error::kafka(
+        ErrorCode::InvalidPartitions,
+        format!("{more} partitions more than {present}: {PARTITIONS_TOTAL_MAX} may be in all"),
+    ))
+}
+
 fn check_name_is_free(catalog: &Catalog, name: &str) -> Result<()> {
     let collides = |known: &&Arc<str>| names::collide(known, name);
     let Some(known) = catalog.topics.keys().find(collides) else { return Ok(()) };
@@ -136,7 +148,9 @@ impl Leftover {
     pub(super) fn of(storage: &Storage, dir: &FileName) -> Result<Self> {
         let Some(entries) = storage.list_if_exists(dir)? else { return Ok(Self::None) };
         let ours = |name: &FileName| name.as_str() == PARTITION_METADATA;
-        let unfinished = entries.iter().all(|entry| entry.name.as_ref().is_some_and(ours));
+        let unfinished = entries
+            .iter()
+            .all(|entry| entry.kind == EntryKind::File && entry.name.as_ref().is_some_and(ours));
         Ok(if unfinished { Self::Unfinished } else { Self::Stranger })
     }
 
@@ -161,6 +175,7 @@ impl Shared {
         let mut catalog = self.catalog.lock();
         self.check_open()?;
         check_name_is_free(&catalog, &topic.name)?;
+        check_room(&catalog, partitions)?;
         let name: Arc<str> = Arc::from(topic.name.as_str());
         let id = new_topic_id(&self.context.random);
         let entry = TopicEntry {
@@ -190,6 +205,7 @@ impl Shared {
         let catalog = self.catalog.lock();
         self.check_open()?;
         check_name_is_free(&catalog, &topic.name)?;
+        check_room(&catalog, partitions)?;
         let name: Arc<str> = Arc::from(topic.name.as_str());
         for number in 0..partitions {
             let dir = names::partition_dir(&TopicPartition::new(Arc::clone(&name), number))?;
@@ -271,6 +287,7 @@ impl Shared {
                 format!("topic {name} has {present} partitions; {total} would not be more"),
             ));
         }
+        check_room(&catalog, total - present)?;
         let mut changed = catalog.clone();
         let Some(entry) = changed.topics.get_mut(name) else {
             return Err(Error::unknown_topic(name));

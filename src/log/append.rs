@@ -51,7 +51,7 @@ pub(crate) struct Appended {
 impl Appended {
     /// The offset up to which a sync must reach to make the batch durable.
     pub(crate) fn end(&self) -> i64 {
-        self.last_offset + 1
+        self.last_offset.saturating_add(1)
     }
 }
 
@@ -340,9 +340,11 @@ impl Log {
     }
 }
 
-/// The offset of the last record of a batch that begins at `base`, unless offsets end before.
+/// The offset of the last record of a batch that begins at `base`, unless offsets end before. The
+/// one behind it must exist too: it is where the log ends then.
 fn last_offset(base: i64, header: &BatchHeader) -> Option<i64> {
-    base.checked_add(i64::from(header.last_offset_delta()))
+    let last = base.checked_add(i64::from(header.last_offset_delta()))?;
+    (last < i64::MAX).then_some(last)
 }
 
 /// Whether nothing is to be known of a batch's producer but that this batch is the next one.

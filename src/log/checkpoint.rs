@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::error::Result;
-use crate::storage::{FileName, FilePath, Storage};
+use crate::storage::{FileName, FilePath, Storage, TooLarge};
 use crate::types::{TopicId, TopicPartition};
 
 /// The offset below which everything has been synced, per partition.
@@ -23,9 +23,18 @@ pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 /// Checkpoint files are read whole: a hundred thousand partitions with long names fit.
 const CHECKPOINT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// In memory an entry takes some 150 bytes, many times what a short line does.
+const ENTRIES_MAX: usize = 1_000_000;
+
 /// A checkpoint file that cannot be what it claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
+
+impl From<TooLarge> for Damaged {
+    fn from(_: TooLarge) -> Self {
+        Self
+    }
+}
 
 /// Offsets per partition, as a checkpoint file beside the partitions holds them.
 pub(crate) type PartitionOffsets = BTreeMap<TopicPartition, i64>;
@@ -41,7 +50,11 @@ fn lines(text: &[u8]) -> Result<Vec<&str>, Damaged> {
         return Err(Damaged);
     }
     let count: usize = lines.next().and_then(|count| count.parse().ok()).ok_or(Damaged)?;
-    let lines: Vec<&str> = lines.collect();
+    if count > ENTRIES_MAX {
+        return Err(Damaged);
+    }
+    // One more than there should be shows that there are too many.
+    let lines: Vec<&str> = lines.take(count + 1).collect();
     if lines.len() == count { Ok(lines) } else { Err(Damaged) }
 }
 
@@ -130,7 +143,8 @@ pub(crate) fn read<T>(
     parse: impl Fn(&[u8]) -> Result<T, Damaged>,
 ) -> Result<Option<Result<T, Damaged>>> {
     let path = path(dir, name);
-    Ok(storage.read_all(&path, CHECKPOINT_BYTES_MAX)?.map(|text| parse(&text)))
+    let text = storage.read_all(&path, CHECKPOINT_BYTES_MAX)?;
+    Ok(text.map(|text| parse(&text?)))
 }
 
 /// Atomically replaces a file beside the partitions, or in one of them; durable on return.
@@ -183,6 +197,17 @@ mod tests {
         for bad in ["0\n1\n0\n", "0\n2\n1 0\n0 5\n", "0\n1\n-1 0\n", "0\n2\n0 9\n1 5\n"] {
             assert_eq!(parse_epochs(bad.as_bytes()), Err(Damaged), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_has_an_end() {
+        let with = |count: usize| {
+            let lines: String = (0..count).map(|n| format!("t {n} 1\n")).collect();
+            parse_offsets(format!("0\n{count}\n{lines}").as_bytes())
+        };
+        assert_eq!(with(ENTRIES_MAX).map(|offsets| offsets.len()), Ok(ENTRIES_MAX));
+        assert_eq!(with(ENTRIES_MAX + 1), Err(Damaged));
+        assert_eq!(parse_offsets(b"0\n18446744073709551615\nt 0 1\n"), Err(Damaged));
     }
 
     #[test]

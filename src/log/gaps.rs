@@ -24,8 +24,10 @@ pub(crate) fn write(storage: &Storage, offsets: &PartitionOffsets) -> Result<()>
 /// gaps.
 pub(crate) fn read(storage: &Storage) -> Result<Result<PartitionOffsets, Damaged>> {
     let path = checkpoint::path(None, COMPACTED);
-    let Some(bytes) = storage.read_all(&path, COMPACTED_BYTES_MAX)? else {
-        return Ok(Ok(PartitionOffsets::new()));
+    let bytes = match storage.read_all(&path, COMPACTED_BYTES_MAX)? {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(too_large)) => return Ok(Err(too_large.into())),
+        None => return Ok(Ok(PartitionOffsets::new())),
     };
     Ok(match framed::decode("compacted", VERSION, &bytes) {
         Ok(Decoded::Body(body)) => checkpoint::parse_offsets(body.as_bytes()),

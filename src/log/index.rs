@@ -146,7 +146,8 @@ impl IndexBuilder {
             base_offset,
             interval,
             bytes_since_entry: size.saturating_sub(u64::try_from(indexed).unwrap_or(0)),
-            max_timestamp: last.map(|e| (e.timestamp, base_offset + i64::from(e.relative_offset))),
+            max_timestamp: last
+                .map(|e| (e.timestamp, base_offset.saturating_add(i64::from(e.relative_offset)))),
             offset: offset.to_vec(),
             time: time.to_vec(),
         }

@@ -149,7 +149,11 @@ pub(crate) fn write(storage: &Storage, manifest: &Manifest) -> Result<()> {
 /// every partition is then recovered.
 pub(crate) fn read(storage: &Storage) -> Result<Option<Result<Manifest, Damaged>>> {
     let path = super::checkpoint::path(None, MANIFEST);
-    let Some(bytes) = storage.read_all(&path, MANIFEST_BYTES_MAX)? else { return Ok(None) };
+    let bytes = match storage.read_all(&path, MANIFEST_BYTES_MAX)? {
+        Some(Ok(bytes)) => bytes,
+        Some(Err(too_large)) => return Ok(Some(Err(too_large.into()))),
+        None => return Ok(None),
+    };
     Ok(Some(match framed::decode("manifest", VERSION, &bytes) {
         Ok(Decoded::Body(body)) => parse(body).ok_or(Damaged),
         Ok(Decoded::Newer(_)) | Err(Damaged) => Err(Damaged),

@@ -62,6 +62,8 @@ mod fetch;
 
 pub(crate) mod manifest;
 
+mod tail;
+
 mod recovery;
 
 mod leftovers;

@@ -17,7 +17,7 @@ use super::replay::newest_snapshot;
 use super::report::{OnDamage, PartitionReport, Truncation};
 use super::scan::Stop;
 use super::segment::{Segment, Trust};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::storage::{FileName, FilePath, Open, Storage};
 use crate::types::TopicPartition;
 
@@ -53,8 +53,6 @@ impl Log {
         finish_leftovers(storage, &dir, &mut listing, &mut report)?;
         remove_orphans(storage, &dir, &mut listing, &mut report)?;
 
-        let (epochs, epochs_saved) = read_epochs(storage, &dir, &options, &mut report)?;
-        let epoch = epochs.last().map_or(0, |entry| entry.epoch);
         let interval = config.index_interval_bytes;
         let mut files = Vec::new();
         for (base, len) in &mut listing.logs {
@@ -63,8 +61,12 @@ impl Log {
             *len = file.len()?;
             files.push(file);
         }
-        let matching =
-            options.manifest.filter(|manifest| options.clean && manifest.matches(&listing));
+        let is_ours = options.provenance.is_ours();
+        let matching = options
+            .manifest
+            .filter(|manifest| options.clean && manifest.matches(&listing, is_ours));
+        let (epochs, epochs_saved) = read_epochs(storage, &dir, &options, matching, &mut report)?;
+        let epoch = epochs.last().map_or(0, |entry| entry.epoch);
         let clean = matching.is_some() || (options.clean && !options.has_manifest);
         let segments: Vec<Arc<Segment>> = listing
             .logs
@@ -118,11 +120,22 @@ impl Log {
         if opened.halt.is_none() {
             opened.start = opened.start.min(opened.end);
         }
+        let again = Arc::clone(&config);
         let log = Self::new(tp.clone(), dir, Arc::clone(context), config, opened);
         // What a recovery rebuilt is worth writing down at the next close.
         log.changed.store(!clean, Ordering::Relaxed);
-        log.finish_open(clean, matching.is_some())?;
-        Ok((log, report))
+        match log.finish_open(clean, matching.is_some()) {
+            // Closed cleanly, it is said, but nobody vouches for the bytes and some are bad. What
+            // was closed was durable: it is damage, and does not take the sound rest away.
+            Err(error) if error.code() == Some(ErrorCode::CorruptMessage) => {
+                let recovery_point = options.recovery_point.max(log.end_offset());
+                drop(log);
+                let unclean = OpenOptions { clean: false, recovery_point, ..options };
+                let (log, second) = Self::open(tp, context, again, unclean)?;
+                Ok((log, PartitionReport { leftovers: report.leftovers, ..second }))
+            }
+            outcome => outcome.map(|()| (log, report)),
+        }
     }
 
     /// A partition whose files cannot be read now: it serves nothing, and nothing is changed.
@@ -178,8 +191,16 @@ impl PartitionManifest {
         segments.iter().zip(&self.segments).take_while(same).count()
     }
 
-    fn matches(&self, listing: &Listing) -> bool {
-        self.segments.len() == listing.logs.len()
+    fn matches(&self, listing: &Listing, is_ours: bool) -> bool {
+        // What we write ourselves has one epoch.
+        let epochs = !is_ours || self.epochs.iter().all(|entry| entry.epoch == 0);
+        let last = self.segments.last().map_or(0, |segment| segment.base_offset);
+        let (start, stable) = (self.start, self.stable);
+        let ends = [start, stable].iter().all(|offset| (0..=self.end).contains(offset));
+        epochs
+            && ends
+            && last <= self.end
+            && self.segments.len() == listing.logs.len()
             && self
                 .segments
                 .iter()
@@ -211,7 +232,7 @@ impl Unmanifested<'_> {
                 Ok(end) => opened(segments, epochs, end),
                 // Everything was durable when it was closed: what is bad now is damage.
                 Err(sound) => {
-                    let durable = self.options.recovery_point.max(sound + 1);
+                    let durable = self.options.recovery_point.max(sound.saturating_add(1));
                     self.recover(segments, epochs, first, durable, report)?
                 }
             }
@@ -412,10 +433,11 @@ fn read_epochs(
     storage: &Storage,
     dir: &FileName,
     options: &OpenOptions<'_>,
+    manifest: Option<&PartitionManifest>,
     report: &mut PartitionReport,
 ) -> Result<(Vec<EpochEntry>, bool)> {
     let file = checkpoint::read(storage, Some(dir), LEADER_EPOCHS, checkpoint::parse_epochs)?;
-    if let Some(manifest) = options.manifest.filter(|_| options.clean) {
+    if let Some(manifest) = manifest {
         let saved = match &file {
             Some(Ok(epochs)) => *epochs == manifest.epochs,
             Some(Err(_)) => false,

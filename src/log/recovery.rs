@@ -23,8 +23,9 @@ use super::replay::replay;
 use super::report::{OnDamage, PartitionReport, Truncation};
 use super::scan::{BadBatch, Demand, Expect, Scanner, Source, Stop};
 use super::segment::{Rebuilt, Segment};
+use super::tail::{BatchSearch, Sought};
 use crate::error::Result;
-use crate::record::{BATCH_HEADER_LEN, BatchHeader};
+use crate::record::BatchHeader;
 use crate::storage::{FileName, FilePath, Open};
 
 /// Blocks in which bytes past the recovery point are written again.
@@ -259,11 +260,13 @@ impl Recovery<'_> {
         let mut left = SIDE_FILE_BYTES_MAX;
         let mut blocks: Vec<Bytes> = Vec::new();
         let mut worth_keeping = false;
+        let mut search = BatchSearch::new(self.end);
         for (part, from) in parts {
             let len = (part.size() - from).min(left);
             left -= len;
             let block = part.file().read_at(from, usize::try_from(len).unwrap_or(usize::MAX))?;
-            worth_keeping = worth_keeping || holds_batch(&block, self.end);
+            // In doubt they are kept.
+            worth_keeping = worth_keeping || search.look(&block) != Sought::Nothing;
             blocks.push(block);
         }
         if !worth_keeping {
@@ -329,22 +332,4 @@ impl Recovery<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a sound batch stands anywhere in these bytes.
-fn holds_batch(bytes: &[u8], from_offset: i64) -> bool {
-    let mut rest = bytes;
-    while rest.len() >= BATCH_HEADER_LEN {
-        let sound = BatchHeader::parse(rest).is_ok_and(|header| {
-            header.base_offset() >= from_offset
-                && rest.get(..header.size()).is_some_and(|batch| header.verify_crc(batch).is_ok())
-        });
-        if sound {
-            return true;
-        }
-        // The magic byte of the next candidate; everything before it can be skipped.
-        let skip = rest.iter().skip(17).position(|byte| *byte == 2).map_or(rest.len(), |at| at + 1);
-        rest = rest.get(skip..).unwrap_or_default();
-    }
-    false
 }

@@ -56,12 +56,12 @@ pub(crate) fn newest_snapshot(
         .iter()
         .filter_map(|entry| SegmentFile::parse(entry.name.as_ref()?.as_str()))
         .filter_map(|(kind, offset)| (kind == SegmentFile::Snapshot).then_some(offset))
-        .filter(|offset| (start + 1..=upto).contains(offset))
+        .filter(|offset| start < *offset && *offset <= upto)
         .collect();
     offsets.sort_unstable();
     for offset in offsets.into_iter().rev() {
         let path = FilePath::within(dir, SegmentFile::Snapshot.name(offset));
-        let bytes = storage.read_all(&path, SNAPSHOT_BYTES_MAX)?;
+        let bytes = storage.read_all(&path, SNAPSHOT_BYTES_MAX)?.and_then(Result::ok);
         if let Some(states) = bytes.and_then(|bytes| ProducerStates::decode(&bytes)) {
             return Ok(Some((offset, states)));
         }

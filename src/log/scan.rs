@@ -6,13 +6,19 @@ use bytes::Bytes;
 
 use super::digest::Digest;
 use crate::error::Error;
-use crate::record::{BATCH_HEADER_LEN, BatchHeader, DecodeError, RecordBatch};
+use crate::record::{
+    BATCH_HEADER_LEN, BatchHeader, DECOMPRESSED_BYTES_MAX, DecodeError, RecordBatch,
+};
 use crate::storage::File;
 
 /// How much is read ahead at a time. A scan begins small, since it may want one record, and doubles
 /// up to where syscalls do not count; a chunk pinned by a few records does no harm either.
 const CHUNK_BYTES_FIRST: usize = 8 * 1024;
 const CHUNK_BYTES_MAX: usize = 256 * 1024;
+
+/// A batch is read whole, so what its length field says must have an end. The builder writes at
+/// most [`DECOMPRESSED_BYTES_MAX`] of records; what cannot be compressed grows a little.
+const BATCH_BYTES_MAX: usize = DECOMPRESSED_BYTES_MAX + DECOMPRESSED_BYTES_MAX / 16;
 
 /// Where a scan takes its bytes from.
 #[derive(Clone, Debug)]
@@ -142,6 +148,10 @@ impl Scanner {
         if header.size() as u64 > left {
             let reason = format!("a batch of {} bytes does not fit the {left} left", header.size());
             return Err(self.bad(reason));
+        }
+        if header.size() > BATCH_BYTES_MAX {
+            let size = header.size();
+            return Err(self.bad(format!("a batch of {size} bytes, {BATCH_BYTES_MAX} may be")));
         }
         self.check_place(&header)?;
         self.check_digest(header.size())?;

@@ -12,20 +12,22 @@ use parking_lot::Mutex;
 
 use super::context::{LogContext, Unmap};
 use super::digest::Digest;
-use super::index::{self, IndexBuilder, OFFSET_ENTRY_LEN, OffsetIndexEntry, TimeIndexEntry};
+use super::index::{
+    self, IndexBuilder, OFFSET_ENTRY_LEN, OffsetIndexEntry, TIME_ENTRY_LEN, TimeIndexEntry,
+};
 use super::names::SegmentFile;
 use super::scan::{Demand, Expect, Scanner, Source, Stop};
 use super::transactions::{self, AbortedTxn};
 use crate::error::Result;
 use crate::metrics::count;
-use crate::record::BatchHeader;
-use crate::storage::{File, FileName, FilePath, Open};
+use crate::record::{BATCH_HEADER_LEN, BatchHeader};
+use crate::storage::{File, FileName, FilePath, Open, TooLarge};
 
 mod derived;
 
 mod digested;
 
-/// Index files are read whole; Kafka preallocates 10 MiB, its largest possible one is 2 GiB.
+/// Index files are read whole; Kafka's largest possible one is 2 GiB.
 const INDEX_BYTES_MAX: usize = i32::MAX as usize;
 
 /// Checksums of a sealed segment's derived files, kept in the manifest of a clean close.
@@ -289,7 +291,9 @@ impl Segment {
     fn at(&self, entry: OffsetIndexEntry) -> ScanStart {
         ScanStart {
             position: u64::try_from(entry.position).unwrap_or(0),
-            expect: Expect::EndsAt(self.base_offset + i64::from(entry.relative_offset)),
+            expect: Expect::EndsAt(
+                self.base_offset.saturating_add(i64::from(entry.relative_offset)),
+            ),
         }
     }
 
@@ -300,7 +304,8 @@ impl Segment {
         }
         let last =
             self.with_index(false, |_, times| TimeIndexEntry::read_all(times).next_back())?;
-        Ok(last.map(|e| (e.timestamp, self.base_offset + i64::from(e.relative_offset))))
+        Ok(last
+            .map(|e| (e.timestamp, self.base_offset.saturating_add(i64::from(e.relative_offset)))))
     }
 
     fn with_index<T>(
@@ -339,13 +344,10 @@ impl Segment {
         if trust == Trust::Never {
             return Ok(None);
         }
-        let read = |kind: SegmentFile| {
-            let path = FilePath::within(&self.dir, kind.name(self.base_offset));
-            self.context.storage.read_all(&path, INDEX_BYTES_MAX)
-        };
-        let (Some(offset), Some(time)) =
-            (read(SegmentFile::OffsetIndex)?, read(SegmentFile::TimeIndex)?)
-        else {
+        let (Some(offset), Some(time)) = (
+            self.read_derived(SegmentFile::OffsetIndex, OFFSET_ENTRY_LEN)?.and_then(Result::ok),
+            self.read_derived(SegmentFile::TimeIndex, TIME_ENTRY_LEN)?.and_then(Result::ok),
+        ) else {
             return Ok(None);
         };
         let believed = match trust {
@@ -356,6 +358,20 @@ impl Segment {
             Trust::Never => false,
         };
         Ok(believed.then_some((offset, time)))
+    }
+
+    /// A file that holds at most an entry for each batch, and with the roll one more. A larger one
+    /// is not read: it is none of this segment's.
+    fn read_derived(
+        &self,
+        kind: SegmentFile,
+        entry_len: usize,
+    ) -> Result<Option<Result<Bytes, TooLarge>>> {
+        let path = FilePath::within(&self.dir, kind.name(self.base_offset));
+        let batches = self.size() / BATCH_HEADER_LEN as u64;
+        let entries = usize::try_from(batches).unwrap_or(usize::MAX).saturating_add(1);
+        let limit = entries.saturating_mul(entry_len).min(INDEX_BYTES_MAX);
+        self.context.storage.read_all(&path, limit)
     }
 
     /// Reads the whole segment to rebuild its index. Stops quietly at damage: lookups then lead to

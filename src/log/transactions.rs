@@ -4,7 +4,7 @@
 //! records skips the transactional batches of a producer from the entry's first offset up to its
 //! abort marker.
 
-const ENTRY_LEN: usize = 34;
+pub(crate) const ENTRY_LEN: usize = 34;
 
 /// One entry of a transaction index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

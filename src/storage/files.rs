@@ -12,6 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What a file is called while it is written, before it takes the place of the one it replaces.
 const TEMPORARY_SUFFIX: &str = ".tmp";
+/// How many names are tried for it: somebody may have put directories there.
+const TEMPORARY_NAMES: usize = 8;
+
+/// A file is larger than any of its kind is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
 
 impl Storage {
     /// The full path of a file, for messages.
@@ -103,14 +109,20 @@ impl Storage {
     }
 
     /// Removes a directory with the files in it. What is neither a file nor has a proper name is
-    /// not ours to remove, and the directory stays then.
-    pub(crate) fn remove_tree(&self, dir: &FileName) -> Result<()> {
+    /// not ours to remove, and the directory stays then; says whether it went.
+    pub(crate) fn remove_tree(&self, dir: &FileName) -> Result<bool> {
+        let mut is_ours = true;
         for entry in self.list(Some(dir))? {
             if let (Some(name), EntryKind::File) = (entry.name, entry.kind) {
                 self.remove_if_exists(&FilePath::within(dir, name))?;
+            } else {
+                is_ours = false;
             }
         }
-        self.remove_dir(dir)
+        if is_ours {
+            self.remove_dir(dir)?;
+        }
+        Ok(is_ours)
     }
 
     /// Renames a file within its directory, over another file if there is one.
@@ -168,36 +180,48 @@ impl Storage {
         self.backend().sync_dir(dir).map_err(|e| Error::io(e, "sync", &self.dir_path(dir)))
     }
 
-    /// The content of a small file; `None` when it is missing, an error when it is larger than
-    /// `limit`.
-    pub(crate) fn read_all(&self, path: &FilePath, limit: usize) -> Result<Option<Bytes>> {
+    /// The content of a small file; `None` when it is missing. One larger than `limit` is not read.
+    pub(crate) fn read_all(
+        &self,
+        path: &FilePath,
+        limit: usize,
+    ) -> Result<Option<Result<Bytes, TooLarge>>> {
         let Some(file) = self.open_if_exists(path, Open::Read)? else { return Ok(None) };
-        // One byte more than allowed shows that there is more.
-        let bytes = file.read_at(0, limit.saturating_add(1))?;
-        if bytes.len() > limit {
-            let message = format!("more than the {limit} bytes such a file may have");
-            let error = io::Error::new(io::ErrorKind::InvalidData, message);
-            return Err(Error::io(error, "read", file.path()));
+        if file.len()? > limit as u64 {
+            return Ok(Some(Err(TooLarge)));
         }
-        Ok(Some(bytes))
+        Ok(Some(Ok(file.read_at(0, limit)?)))
     }
 
     /// Replaces a file, or makes it, atomically and durably: after a crash there is the old
     /// content or the new, whole.
     pub(crate) fn replace(&self, path: &FilePath, content: &[u8]) -> Result<()> {
-        let temporary = FileName::new(&format!("{}{TEMPORARY_SUFFIX}", path.name.as_str()))
-            .ok_or_else(|| {
-                Error::io(io::ErrorKind::InvalidFilename.into(), "replace", &self.path_of(path))
-            })?;
-        let at = FilePath { dir: path.dir.clone(), name: temporary.clone() };
-        // Left over from a crash, or planted: removed by name, never opened.
-        self.remove_if_exists(&at)?;
+        let at = self.temporary(path)?;
         let file = self.open(&at, Open::CreateNew)?;
         file.write_all_at(0, content)?;
         file.sync()?;
         drop(file);
-        self.rename(path.dir.as_ref(), &temporary, &path.name)?;
+        self.rename(path.dir.as_ref(), &at.name, &path.name)?;
         self.sync_dir(path.dir.as_ref())
+    }
+
+    /// A free name beside `path`.
+    fn temporary(&self, path: &FilePath) -> Result<FilePath> {
+        let mut taken = io::ErrorKind::InvalidFilename.into();
+        for number in 0..TEMPORARY_NAMES {
+            let number = if number == 0 { String::new() } else { format!(".{number}") };
+            let name = format!("{}{number}{TEMPORARY_SUFFIX}", path.name.as_str());
+            let Some(name) = FileName::new(&name) else { break };
+            let at = FilePath { dir: path.dir.clone(), name };
+            // Left over from a crash, or planted: removed by name, never opened.
+            match self.backend().remove(&at) {
+                Ok(()) => return Ok(at),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(at),
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => taken = error,
+                Err(error) => return Err(Error::io(error, "remove", &self.path_of(&at))),
+            }
+        }
+        Err(Error::io(taken, "replace", &self.path_of(path)))
     }
 }
 
@@ -340,9 +364,9 @@ mod tests {
             leftover.write_all_at(0, b"longer than what comes").unwrap();
             storage.replace(&at("f"), b"one").unwrap();
             storage.replace(&at("f"), b"two").unwrap();
-            assert_eq!(&storage.read_all(&at("f"), 3).unwrap().unwrap()[..], b"two");
+            assert_eq!(&storage.read_all(&at("f"), 3).unwrap().unwrap().unwrap()[..], b"two");
             assert_eq!(storage.list(None).unwrap().len(), 1);
-            assert!(storage.read_all(&at("f"), 2).is_err());
+            assert_eq!(storage.read_all(&at("f"), 2).unwrap(), Some(Err(TooLarge)));
             assert_eq!(storage.read_all(&at("g"), 2).unwrap(), None);
         }
     }
@@ -357,6 +381,24 @@ mod tests {
             file.write_all_vectored_at(2, &mut parts).unwrap();
             file.write_all_vectored_at(7, &mut []).unwrap();
             assert_eq!(&file.read_at(0, 99).unwrap()[..], b"abcdefg");
+        }
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_the_temporary_file_stops_nobody() {
+        let home = tempfile::tempdir().unwrap();
+        for storage in [Storage::memory(), Storage::disk(home.path())] {
+            let name = |number: usize| match number {
+                0 => FileName::new("f.tmp").unwrap(),
+                _ => FileName::new(&format!("f.{number}.tmp")).unwrap(),
+            };
+            for number in 0..TEMPORARY_NAMES {
+                storage.replace(&at("f"), b"content").unwrap();
+                storage.create_dir(&name(number)).unwrap();
+            }
+            let error = storage.replace(&at("f"), b"other").unwrap_err();
+            assert!(error.path().is_some_and(|path| path.ends_with("f")), "{error}");
+            assert_eq!(&storage.read_all(&at("f"), 9).unwrap().unwrap().unwrap()[..], b"content");
         }
     }
 
@@ -378,7 +420,7 @@ mod tests {
             let path = FilePath::within(&dir, FileName::new(name).unwrap());
             storage.open(&path, Open::CreateNew).unwrap();
         }
-        storage.remove_tree(&dir).unwrap();
+        assert!(storage.remove_tree(&dir).unwrap());
         assert!(storage.list(None).unwrap().is_empty());
         let file = storage.open(&at("x"), Open::CreateNew).unwrap();
         file.write_all_at(0, b"abc").unwrap();

@@ -37,7 +37,7 @@ mod sim;
 mod files;
 
 pub(crate) use backend::{Backend, EntryKind, FileName, FilePath, Lock, Open};
-pub(crate) use files::File;
+pub(crate) use files::{File, TooLarge};
 
 #[cfg(feature = "testing")]
 pub use sim::{Fault, FaultKind, FaultOp, SimStorage};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::super::names::SegmentFile;
 use super::super::transactions::{self, AbortedTxn};
-use super::{INDEX_BYTES_MAX, Index, IndexProof, Segment, Trust};
+use super::{Index, IndexProof, Segment, Trust};
 use crate::error::Result;
-use crate::storage::{FilePath, Open};
+use crate::storage::{FilePath, Open, TooLarge};
 
 impl Segment {
     /// Has everything in memory that is read by the segment's name: another file takes it.
@@ -59,12 +59,12 @@ impl Segment {
             return Ok(known.clone());
         }
         let trust = self.trust;
-        let path = FilePath::within(&self.dir, SegmentFile::TxnIndex.name(self.base_offset));
-        let file = self.context.storage.read_all(&path, INDEX_BYTES_MAX)?;
+        let file = self.read_derived(SegmentFile::TxnIndex, transactions::ENTRY_LEN)?;
         let believed = match (trust, &file) {
+            (_, Some(Err(TooLarge))) => false,
             (Trust::Proven(proof), None) => proof.txn.is_none(),
-            (Trust::Proven(proof), Some(bytes)) => proof.txn == Some(crc32fast::hash(bytes)),
-            (Trust::Plausible, Some(_)) => true,
+            (Trust::Proven(proof), Some(Ok(bytes))) => proof.txn == Some(crc32fast::hash(bytes)),
+            (Trust::Plausible, Some(Ok(_))) => true,
             (Trust::Plausible, None) => {
                 let index = SegmentFile::OffsetIndex.name(self.base_offset);
                 let path = FilePath::within(&self.dir, index);
@@ -75,7 +75,8 @@ impl Segment {
         let from_file = match &file {
             _ if !believed => None,
             None => Some(Vec::new()),
-            Some(bytes) => transactions::decode(bytes, self.base_offset),
+            Some(Ok(bytes)) => transactions::decode(bytes, self.base_offset),
+            Some(Err(TooLarge)) => None,
         };
         let entries = match from_file {
             Some(entries) => entries,

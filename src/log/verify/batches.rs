@@ -9,7 +9,6 @@ use super::epochs::Epochs;
 use super::finding::{Findings, Weight};
 use super::offsets::OffsetCheck;
 use super::snapshots::lies;
-use super::tail::holds_batch;
 use super::times::TimeCheck;
 use crate::error::Result;
 use crate::log::digest::Digest;
@@ -17,11 +16,14 @@ use crate::log::names::SegmentFile;
 use crate::log::producers::{ProducerSnapshotEntry, ProducerStates};
 use crate::log::replay::replay;
 use crate::log::scan::{BadBatch, Demand, Expect, Scanned, Scanner, Source, Stop};
+use crate::log::tail::{BatchSearch, Sought};
 use crate::record::{ControlRecord, Corruption, RecordBatch};
 use crate::storage::{File, FileName, FilePath, Open, Storage};
 
 /// A snapshot holds 46 bytes a producer; this is a million and a half of them.
 const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// So far behind bad bytes sound batches are looked for: a batch is rarely larger.
+const LOOK_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A segment that is about to be read.
 #[derive(Clone, Copy, Debug)]
@@ -264,7 +266,9 @@ impl<'a> Walk<'a> {
     ) -> Result<()> {
         self.whole = false;
         let left = len.saturating_sub(bad.position);
-        let is_tail = segment.next.is_none() && !holds_batch(file, bad.position, self.end)?;
+        let behind = || file.read_at(bad.position.saturating_add(1), LOOK_BYTES_MAX);
+        let is_tail =
+            segment.next.is_none() && BatchSearch::new(self.end).look(&behind()?) != Sought::Batch;
         let may_be_cut = !self.about.clean && self.end >= self.about.recovery_point.unwrap_or(0);
         let (weight, what) = if is_tail && self.about.owned {
             (Weight::Nothing, String::new())
@@ -364,7 +368,8 @@ impl<'a> Walk<'a> {
             let Some(bytes) = self.storage.read_all(&path, SNAPSHOT_BYTES_MAX)? else { continue };
             let shown = self.storage.path_of(&path);
             let weight = self.about.derived(offset);
-            let Some(entries) = ProducerSnapshotEntry::read_all(&bytes) else {
+            let entries = bytes.ok().and_then(|bytes| ProducerSnapshotEntry::read_all(&bytes));
+            let Some(entries) = entries else {
                 found.tell(weight, &shown, None, "its checksum, length or version is wrong");
                 continue;
             };

@@ -1,11 +1,15 @@
 //! The entries of an index file, read in pieces: such a file may be 2 GiB of zeros.
 
+use std::io;
+
 use bytes::Bytes;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::File;
 
 const PIECE_BYTES: usize = 64 * 1024;
+/// The largest index that Kafka makes; nobody waits for the end of a larger one.
+pub(super) const INDEX_BYTES_MAX: u64 = 1 << 31;
 
 /// A walk over the entries of `N` bytes in a file.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub(super) enum At<const N: usize> {
 impl<const N: usize> Entries<N> {
     pub(super) fn new(file: File) -> Result<Self> {
         let len = file.len()?;
+        if len > INDEX_BYTES_MAX {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "no index is so large");
+            return Err(Error::io(error, "read", file.path()));
+        }
         Ok(Self { file, len, position: 0, piece: Bytes::new(), zero_until: 0 })
     }
 

@@ -20,8 +20,6 @@ mod epochs;
 
 mod about;
 
-mod tail;
-
 mod batches;
 
 mod partition;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::aborts::Knowledge;
 use super::about::About;
 use super::batches::{Segment, Walk};
+use super::entries::INDEX_BYTES_MAX;
 use super::epochs::Epochs;
 use super::finding::{Findings, Weight};
 use crate::error::{Error, Result};
@@ -292,7 +293,7 @@ impl Check<'_> {
             let Some(file) = self.storage.open_if_exists(&path, Open::Read)? else { continue };
             let mut hasher = crc32fast::Hasher::new();
             let mut at = 0;
-            loop {
+            while at < INDEX_BYTES_MAX {
                 let piece = file.read_at(at, 64 * 1024)?;
                 if piece.is_empty() {
                     break;

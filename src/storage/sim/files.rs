@@ -93,8 +93,9 @@ fn read(storage: &Storage, path: &FilePath) -> Result<(String, Vec<u8>)> {
         Some(dir) => format!("{}/{}", dir.as_str(), path.name.as_str()),
         None => path.name.as_str().to_owned(),
     };
-    let bytes = storage.read_all(path, usize::MAX)?.unwrap_or_default();
-    Ok((name, bytes.to_vec()))
+    let file = storage.open(path, Open::Read)?;
+    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+    Ok((name, file.read_at(0, len)?.to_vec()))
 }
 
 fn parse(path: &str) -> Result<FilePath> {

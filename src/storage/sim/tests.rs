@@ -33,13 +33,13 @@ fn show(disk: &SimStorage) -> String {
         let entry_name = entry.name.unwrap();
         if entry.kind == super::super::EntryKind::File {
             let bytes = storage.read_all(&FilePath::root(entry_name.clone()), 1 << 20).unwrap();
-            lines.push(format!("{}={}", entry_name.as_str(), text(&bytes.unwrap())));
+            lines.push(format!("{}={}", entry_name.as_str(), text(&bytes.unwrap().unwrap())));
             continue;
         }
         lines.push(format!("{}/", entry_name.as_str()));
         for inner in storage.list(Some(&entry_name)).unwrap() {
             let path = FilePath::within(&entry_name, inner.name.clone().unwrap());
-            let bytes = storage.read_all(&path, 1 << 20).unwrap().unwrap();
+            let bytes = storage.read_all(&path, 1 << 20).unwrap().unwrap().unwrap();
             let file = inner.name.unwrap();
             lines.push(format!("{}/{}={}", entry_name.as_str(), file.as_str(), text(&bytes)));
         }
