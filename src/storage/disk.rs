@@ -102,7 +102,8 @@ impl Backend for Disk {
 
     fn list(&self, dir: Option<&FileName>) -> io::Result<Vec<Entry>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(self.root.directory(dir)?)? {
+        let directory = self.root.directory(dir)?;
+        for entry in self.pool.borrow(|| fs::read_dir(&directory))? {
             let entry = entry?;
             let kind = match entry.file_type() {
                 Ok(kind) if kind.is_file() => EntryKind::File,
@@ -154,7 +155,7 @@ impl Backend for Disk {
     }
 
     fn sync_dir(&self, dir: Option<&FileName>) -> io::Result<()> {
-        self.root.sync_dir(dir)
+        self.pool.borrow(|| self.root.sync_dir(dir))
     }
 }
 

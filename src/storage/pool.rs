@@ -159,6 +159,20 @@ impl Names {
     }
 }
 
+/// The process may have less than our limit left: files are closed until it works.
+fn closing_others<T>(names: &mut Names, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match act() {
+            Err(error) if is_out_of_descriptors(&error) && names.close_oldest(1) => {}
+            other => return other,
+        }
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 impl Pool {
     pub(super) fn new(root: Arc<Root>, capacity: usize) -> Arc<Self> {
         Arc::new(Self { root, capacity, tick: AtomicU64::new(0), names: Mutex::default() })
@@ -289,14 +303,16 @@ impl Pool {
     fn descriptor(&self, names: &mut Names, path: &FilePath, open: Open) -> io::Result<File> {
         let at_once = (self.capacity / CLOSE_AT_ONCE).max(1);
         while names.open.len() + names.nameless >= self.capacity && names.close_oldest(at_once) {}
-        loop {
-            match self.root.open(path, open) {
-                // The process may have less than our limit left.
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-                        && names.close_oldest(1) => {}
-                other => return other,
+        closing_others(names, || self.root.open(path, open))
+    }
+
+    /// Does what needs a descriptor for a moment.
+    pub(super) fn borrow<T>(&self, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match act() {
+            Err(error) if is_out_of_descriptors(&error) => {
+                closing_others(&mut self.names.lock(), act)
             }
+            other => other,
         }
     }
 

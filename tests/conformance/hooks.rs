@@ -184,7 +184,9 @@ fn a_callback_may_send_wait_flush_and_panic() {
     for home in homes() {
         let broker = home.open();
         broker.create_topic(NewTopic::new("t").partitions(2)).unwrap();
-        let producer = broker.producer().build().unwrap();
+        // Long enough for the callback to be there before the record is delivered.
+        let linger = if home.is_mock() { ms(0) } else { ms(100) };
+        let producer = broker.producer().linger(linger).build().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let (tell, inside) = (Arc::clone(&told), producer.clone());
         producer.send(value("outer")).on_complete(move |_| {

@@ -48,6 +48,14 @@ fn the_child() {
             }
             Err(error) => report(&format!("refused {:?} {error}", error.kind())),
         },
+        "many-segments" => {
+            let broker = Broker::open(&dir).unwrap();
+            many_segments(&broker, argument as i32);
+            broker.close().unwrap();
+            let broker = Broker::open(&dir).unwrap();
+            many_segments(&broker, argument as i32);
+            report("done");
+        }
         other => panic!("no such role: {other}"),
     }
 }
@@ -69,5 +77,21 @@ fn write(broker: &Broker, rounds: usize) {
             report(&format!("ack {number} {next}"));
             *next += 1;
         }
+    }
+}
+
+/// Appends to many partitions of several segments each, and reads all of them.
+fn many_segments(broker: &Broker, partitions: i32) {
+    let topic = NewTopic::new("t").partitions(partitions).set("segment.bytes", "200");
+    let topic = broker.create_topic(topic).or_else(|_| broker.topic("t")).unwrap();
+    for log in topic.partitions() {
+        for _ in 0..6 {
+            log.append([(None, Some("a value of some length"))]).unwrap();
+        }
+        log.sync().unwrap();
+    }
+    for log in topic.partitions() {
+        let end = log.log_end_offset();
+        assert_eq!(log.read(0, 1 << 20).unwrap().len() as i64, end);
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod child;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
