@@ -94,8 +94,8 @@ pub(super) fn finish_leftovers(
         });
     remove.extend(undecided.into_iter().map(|(name, _)| name));
     remove.extend(cleaned.into_iter().map(|(name, _)| name));
-    // A killed process may have left its renames in the page cache only: what they replace goes,
-    // and a digest takes its name, when they are durable.
+    // A killed process may have renamed and not synced. Until a new segment's name is durable, a
+    // power cut may take it back, and then the old segments are needed, without its digest.
     storage.sync_dir(Some(dir))?;
     // Before a digest that waits goes with what else is temporary.
     let replaced = swapped_range(storage, dir, &swaps)?;
@@ -104,9 +104,6 @@ pub(super) fn finish_leftovers(
         report.leftovers.push(name.as_str().to_owned());
     }
     if let Some((from, to)) = replaced {
-        // A process that was killed may have renamed and not synced. Until the new segment's name
-        // is durable, a power cut may take it back, and then the old segments are needed.
-        storage.sync_dir(Some(dir))?;
         let old: Vec<(SegmentFile, i64)> = listing
             .other
             .iter()

@@ -191,15 +191,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "file replaced and its directory not synced",
         edits: &[Edit {
             file: "storage/files.rs",
-            from: r"self.sync_dir(path.dir.as_ref())
-    }
-}",
-            to: r"if PLANTED {
+            from: r"self.rename(path.dir.as_ref(), &at.name, &path.name)?;",
+            to: r"self.rename(path.dir.as_ref(), &at.name, &path.name)?;
+        if PLANTED {
             return Ok(());
-        }
-        self.sync_dir(path.dir.as_ref())
-    }
-}",
+        }",
         }],
         found_by: TOPICS,
     },
@@ -249,11 +245,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         edits: &[Edit {
             file: "log/cleaner/output.rs",
             from: r"file.sync()?;
-        // Only retention",
+        let digest = self",
             to: r"if !PLANTED {
             file.sync()?;
         }
-        // Only retention",
+        let digest = self",
         }],
         found_by: COMPACTION,
     },
@@ -275,8 +271,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "old segments met beside the new one",
         edits: &[Edit {
             file: "log/cleaner/swap.rs",
-            from: r"if !others.is_empty() {",
-            to: r"if !others.is_empty() && !PLANTED {",
+            from: r"must be met beside the new one.
+    storage.sync_dir(Some(&log.dir))?;",
+            to: r"must be met beside the new one.
+    if !PLANTED {
+        storage.sync_dir(Some(&log.dir))?;
+    }",
         }],
         found_by: COMPACTION,
     },
@@ -284,12 +284,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "swap finished before its names are durable",
         edits: &[Edit {
             file: "log/leftovers.rs",
-            from: r"is durable, a power cut may take it back, and then the old segments are needed.
-        storage.sync_dir(Some(dir))?;",
-            to: r"is durable, a power cut may take it back, and then the old segments are needed.
-        if !PLANTED {
-            storage.sync_dir(Some(dir))?;
-        }",
+            from: r"power cut may take it back, and then the old segments are needed, without its digest.
+    storage.sync_dir(Some(dir))?;",
+            to: r"power cut may take it back, and then the old segments are needed, without its digest.
+    if !PLANTED {
+        storage.sync_dir(Some(dir))?;
+    }",
         }],
         found_by: "upkeep::an_open_that_finished_a_swap_removed_what_the_disk_still_needed",
     },
