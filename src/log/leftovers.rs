@@ -95,7 +95,7 @@ pub(super) fn finish_leftovers(
     remove.extend(undecided.into_iter().map(|(name, _)| name));
     remove.extend(cleaned.into_iter().map(|(name, _)| name));
     // A killed process may have renamed and not synced. Until a new segment's name is durable, a
-    // power cut may take it back, and then the old segments are needed, without its digest.
+    // power cut may take it back; then the old segments are needed, and not the new one's digest.
     storage.sync_dir(Some(dir))?;
     // Before a digest that waits goes with what else is temporary.
     let replaced = swapped_range(storage, dir, &swaps)?;

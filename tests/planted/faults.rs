@@ -284,9 +284,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "swap finished before its names are durable",
         edits: &[Edit {
             file: "log/leftovers.rs",
-            from: r"power cut may take it back, and then the old segments are needed, without its digest.
+            from: r"not the new one's digest.
     storage.sync_dir(Some(dir))?;",
-            to: r"power cut may take it back, and then the old segments are needed, without its digest.
+            to: r"not the new one's digest.
     if !PLANTED {
         storage.sync_dir(Some(dir))?;
     }",
