@@ -50,10 +50,10 @@ fn the_child() {
         },
         "many-segments" => {
             let broker = Broker::open(&dir).unwrap();
-            many_segments(&broker, argument as i32);
+            many_segments(&broker, i32::try_from(argument).unwrap());
             broker.close().unwrap();
             let broker = Broker::open(&dir).unwrap();
-            many_segments(&broker, argument as i32);
+            many_segments(&broker, i32::try_from(argument).unwrap());
             report("done");
         }
         other => panic!("no such role: {other}"),
