@@ -326,4 +326,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         ],
         found_by: SEQUENCES,
     },
+    Fault {
+        name: "closed with a segment that is not in its directory",
+        edits: &[Edit {
+            file: "log/partition.rs",
+            from: r"if self.sync.take_dir_mark() {",
+            to: r"if self.sync.take_dir_mark() && !PLANTED {",
+        }],
+        found_by: "faults::a_segment_whose_first_append_failed_was_not_in_its_directory",
+    },
 ];
