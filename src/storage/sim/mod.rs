@@ -114,6 +114,20 @@ impl SimStorage {
     /// How many operations the faults have hit so far.
     ///
     /// A test that moves a fault from operation to operation is through when this stays zero.
+    ///
+    /// ```
+    /// use logreel::Broker;
+    /// use logreel::testing::{Fault, FaultKind, FaultOp, SimStorage};
+    /// for nth in 0.. {
+    ///     let disk = SimStorage::new();
+    ///     disk.fail(Fault { op: FaultOp::Sync, nth, sticky: false, kind: FaultKind::Eio });
+    ///     let opened = Broker::builder().storage(disk.storage()).topic("t").open();
+    ///     if disk.fault_hits() == 0 {
+    ///         assert!(opened.is_ok());
+    ///         break;
+    ///     }
+    /// }
+    /// ```
     #[must_use]
     pub fn fault_hits(&self) -> usize {
         self.0.state.lock().faults.hits()
