@@ -27,3 +27,4 @@ mod limits;
 mod maps;
 mod policies;
 mod regressions;
+mod review6;
