@@ -28,3 +28,4 @@ mod maps;
 mod policies;
 mod regressions;
 mod review6;
+mod review6_removals;
