@@ -48,7 +48,7 @@ fn a_segment_below_the_log_start_that_stayed_is_no_damage() {
     assert!(hits > 3, "{hits}");
 }
 
-/// The same without a disk that fails: segments were removed, the broker was closed, and a power cut
+/// Without a disk that fails: segments were removed, the broker closed, and a power cut
 /// took some of the removals back.
 #[test]
 fn a_removal_that_a_power_cut_took_back_after_a_clean_close_is_no_damage() {
