@@ -27,3 +27,5 @@ mod limits;
 mod maps;
 mod policies;
 mod regressions;
+mod review6;
+mod review6_removals;
