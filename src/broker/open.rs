@@ -28,7 +28,7 @@ use crate::log::trash::Trash;
 use crate::log::{Log, LogContext, OpenOptions, Provenance, TopicConfig};
 use crate::metrics::Counters;
 use crate::random::Random;
-use crate::storage::{FileName, FilePath, Storage};
+use crate::storage::{FileName, Storage};
 use crate::types::{TopicId, TopicPartition};
 use crate::wait::WaitQueue;
 
@@ -68,7 +68,7 @@ impl Shared {
         }
         let shared =
             assemble(config, context, report, catalog, topics, Some(lock), found.first_dirty);
-        if !shared.report.clean {
+        if !shared.report.clean || shared.report.partitions.iter().any(|p| !p.clean) {
             shared.write_checkpoints()?;
         }
         shared.finish_deletions()?;
@@ -271,7 +271,6 @@ fn settle_catalog(
                 found.forget(&name);
                 continue;
             }
-            forget_digests(storage, &name, &data)?;
             catalog.topics.insert(Arc::from(name.as_str()), entry);
             report.adopted.push(name.clone());
             changed = true;
@@ -352,21 +351,6 @@ fn adopt(
         deleting: false,
         config: overrides.iter().map(own).collect(),
     })
-}
-
-/// What compacted the segments last may not have been what wrote the digests beside them.
-fn forget_digests(storage: &Storage, topic: &str, numbers: &BTreeSet<i32>) -> Result<()> {
-    for number in numbers {
-        let dir = names::partition_dir(&TopicPartition::new(topic, *number))?;
-        for entry in storage.list(Some(&dir))? {
-            let Some(name) = entry.name else { continue };
-            if matches!(SegmentFile::parse(name.as_str()), Some((SegmentFile::Digest, _))) {
-                storage.remove_if_exists(&FilePath::within(&dir, name))?;
-            }
-        }
-        storage.sync_dir(Some(&dir))?;
-    }
-    Ok(())
 }
 
 fn open_topic(

@@ -188,7 +188,9 @@ pub(crate) fn waiting_name(base_offset: i64) -> FileName {
 /// Removes the digest of a segment that is about to change; durable on return.
 pub(crate) fn remove(storage: &Storage, dir: &FileName, base_offset: i64) -> Result<()> {
     let path = FilePath::within(dir, SegmentFile::Digest.name(base_offset));
-    if storage.remove_if_exists(&path)? { storage.sync_dir(Some(dir)) } else { Ok(()) }
+    storage.remove_if_exists(&path)?;
+    // Also where it has gone before: perhaps not for good.
+    storage.sync_dir(Some(dir))
 }
 
 /// Finds out which digest, the one that waits or the one that is there, is of the segment that is

@@ -172,6 +172,23 @@ pub(super) fn stale_snapshots(
     Ok(parsed.filter(|(kind, offset)| *kind == SegmentFile::Snapshot && *offset > end).collect())
 }
 
+/// Removes the digests, durably: nobody vouches that the segments are still theirs.
+pub(super) fn forget_digests(
+    storage: &Storage,
+    dir: &FileName,
+    listing: &mut Listing,
+) -> Result<()> {
+    let is_digest = |(kind, _): &(SegmentFile, i64)| *kind == SegmentFile::Digest;
+    if !listing.other.iter().any(is_digest) {
+        return Ok(());
+    }
+    for (kind, base) in listing.other.iter().filter(|file| is_digest(file)) {
+        storage.remove_if_exists(&FilePath::within(dir, kind.name(*base)))?;
+    }
+    listing.other.retain(|file| !is_digest(file));
+    storage.sync_dir(Some(dir))
+}
+
 /// Index files whose `.log` is gone belong to nothing.
 pub(super) fn remove_orphans(
     storage: &Storage,

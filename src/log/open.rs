@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use super::checkpoint::{self, EpochEntry, LEADER_EPOCHS};
 use super::config::TopicConfig;
 use super::context::LogContext;
-use super::leftovers::{Listing, finish_leftovers, remove_orphans, stale_snapshots};
+use super::leftovers::{
+    Listing, finish_leftovers, forget_digests, remove_orphans, stale_snapshots,
+};
 use super::manifest::{PartitionManifest, SegmentManifest};
 use super::names::{self, SegmentFile};
 use super::partition::{Damage, Halt, Log, Opened, Stored};
@@ -65,6 +67,10 @@ impl Log {
         let matching = options
             .manifest
             .filter(|manifest| options.clean && manifest.matches(&listing, is_ours));
+        if !is_ours && matching.is_none() {
+            // Kafka may have compacted it since, and leaves files alone that it does not know.
+            forget_digests(storage, &dir, &mut listing)?;
+        }
         let (epochs, epochs_saved) = read_epochs(storage, &dir, &options, matching, &mut report)?;
         let epoch = epochs.last().map_or(0, |entry| entry.epoch);
         let clean = matching.is_some() || (options.clean && !options.has_manifest);
@@ -183,12 +189,21 @@ impl Log {
 }
 
 impl PartitionManifest {
+    /// The segments with something above the log start. Those below it may go, and come back with
+    /// a power cut, as they like.
+    fn needed(&self) -> &[SegmentManifest] {
+        let above = self.segments.partition_point(|segment| segment.base_offset <= self.start);
+        self.segments.get(above.saturating_sub(1)..).unwrap_or_default()
+    }
+
     /// The first of these segments that is not what it was, or may lie behind one that is missing.
     fn first_other(&self, segments: &[Arc<Segment>]) -> usize {
         let same = |(found, listed): &(&Arc<Segment>, &SegmentManifest)| {
             found.base_offset == listed.base_offset && found.size() == listed.size
         };
-        segments.iter().zip(&self.segments).take_while(same).count()
+        let first = Log::segment_of(segments, self.start).unwrap_or(0);
+        let there = segments.iter().skip(first);
+        first + there.zip(self.needed()).take_while(same).count()
     }
 
     fn matches(&self, listing: &Listing, is_ours: bool) -> bool {
@@ -311,12 +326,14 @@ impl Unmanifested<'_> {
         // What lies before the first segment of a log of ours was deleted, if the log start says so
         // or if it was durable once; else the segments before it were lost before they were synced.
         // After a clean close the manifest knows all there were.
-        let closed = self.options.manifest.filter(|_| self.options.clean);
-        let log_start = self.options.log_start.unwrap_or(0);
+        // Kafka may have had a directory of its own since, and leaves our files alone.
+        let is_ours = self.options.provenance.is_ours();
+        let closed = self.options.manifest.filter(|_| self.options.clean && is_ours);
+        let log_start = closed.map_or(self.options.log_start.unwrap_or(0), |m| m.start);
         let recovery_point = closed.map_or(recovery_point, |m| recovery_point.max(m.end));
-        let begins = closed.and_then(|m| m.segments.first()).map(|segment| segment.base_offset);
+        let begins = closed.and_then(|m| m.needed().first()).map(|segment| segment.base_offset);
         let gone = begins.map_or(first > log_start.max(recovery_point), |begins| first > begins);
-        let lost = self.options.provenance.is_ours() && gone;
+        let lost = is_ours && gone;
         let first = if lost { log_start } else { first };
         let suspect = closed.map(|manifest| manifest.first_other(&segments));
         let begin = Log::segment_of(&segments, recovery_point).unwrap_or(0);

@@ -62,13 +62,11 @@ pub(crate) struct Recovery<'a> {
 impl Recovery<'_> {
     /// Scans from the segment that holds the recovery point, or the log start behind it, on.
     pub(crate) fn run(&mut self) -> Result<()> {
-        let first = self
-            .segments
-            .partition_point(|segment| {
-                segment.base_offset <= self.recovery_point.max(self.log_start)
-            })
-            .min(self.suspect.unwrap_or(usize::MAX))
-            .saturating_sub(1);
+        let holds =
+            |offset| self.segments.partition_point(|s| s.base_offset <= offset).saturating_sub(1);
+        let suspect = self.suspect.map_or(usize::MAX, |at| at.saturating_sub(1));
+        let first = holds(self.recovery_point.max(self.log_start)).min(suspect);
+        let first = first.max(holds(self.log_start));
         if let Some(segment) = self.segments.get(first).filter(|_| first > 0) {
             self.end = segment.base_offset;
         }
@@ -102,10 +100,13 @@ impl Recovery<'_> {
         };
         let is_first_scanned = self.end == segment.base_offset;
         let gap = self.provenance.is_continuous(segment.base_offset) && !is_first_scanned;
-        let gap = gap || self.next.take().is_some_and(|next| next != segment.base_offset);
-        if gap || segment.base_offset < self.end {
+        let is_missed = self.next.take().is_some_and(|next| next != segment.base_offset);
+        if gap || is_missed || segment.base_offset < self.end {
             let reason = format!("the segment begins at {}, not there", segment.base_offset);
-            let bad = BadBatch { position: 0, next_offset: Some(self.end), reason };
+            let next_offset = Some(self.end);
+            // Whoever writes a digest has synced what follows.
+            let never_torn = is_missed && index > 0;
+            let bad = BadBatch { position: 0, next_offset, reason, never_torn };
             return Ok(Some((bad, rebuilt)));
         }
         self.end = segment.base_offset;
@@ -157,7 +158,8 @@ impl Recovery<'_> {
         rebuilt: Rebuilt,
     ) -> Result<()> {
         // What compaction went over was durable, also above a recovery point that is out of date.
-        let torn = self.end >= self.recovery_point && segment.digest()?.is_none();
+        let past = self.end >= self.recovery_point && !bad.never_torn;
+        let torn = past && segment.digest()?.is_none();
         if torn || self.on_damage == OnDamage::Truncate {
             // A segment that does not begin where the log ends cannot take the next append: it goes
             // as a whole, and the one before it, if there is one, is the last.

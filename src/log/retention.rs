@@ -183,6 +183,8 @@ impl Log {
     pub(crate) fn discard(&self, segment: &Segment) -> Result<()> {
         let due = self.deletion_due();
         let context = &self.context;
+        // The next sync, or the close, makes it known to the disk.
+        self.sync.mark_dir();
         for kind in SegmentFile::ALL {
             let name = kind.name(segment.base_offset);
             if kind == SegmentFile::Digest {

@@ -68,6 +68,9 @@ pub(crate) struct BadBatch {
     pub(crate) next_offset: Option<i64>,
     /// What is wrong.
     pub(crate) reason: String,
+    /// It is no torn tail, whatever the recovery point says: bytes that are only too many to be
+    /// read, or a segment that a digest misses.
+    pub(crate) never_torn: bool,
 }
 
 /// A batch and where it stands.
@@ -151,7 +154,10 @@ impl Scanner {
         }
         if header.size() > BATCH_BYTES_MAX {
             let size = header.size();
-            return Err(self.bad(format!("a batch of {size} bytes, {BATCH_BYTES_MAX} may be")));
+            let reason = format!("a batch of {size} bytes, {BATCH_BYTES_MAX} may be");
+            let (position, next_offset) = (self.position, self.next_offset());
+            let bad = BadBatch { position, next_offset, reason, never_torn: true };
+            return Err(Stop::Bad(bad));
         }
         self.check_place(&header)?;
         self.check_digest(header.size())?;
@@ -247,7 +253,8 @@ impl Scanner {
     }
 
     fn bad(&self, reason: String) -> Stop {
-        Stop::Bad(BadBatch { position: self.position, next_offset: self.next_offset(), reason })
+        let (position, next_offset) = (self.position, self.next_offset());
+        Stop::Bad(BadBatch { position, next_offset, reason, never_torn: false })
     }
 
     fn undecodable(&self, error: &DecodeError) -> Stop {

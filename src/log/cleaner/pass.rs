@@ -310,7 +310,8 @@ impl Pass<'_> {
 
     /// A batch with a sound checksum whose records cannot be read.
     fn unreadable(&self, segment: &Segment, position: u64, reason: &dyn Display) -> Unclean {
-        let bad = BadBatch { position, next_offset: None, reason: reason.to_string() };
+        let bad =
+            BadBatch { position, next_offset: None, reason: reason.to_string(), never_torn: false };
         Unclean::Damaged(damage(&self.log.tp, segment, &bad))
     }
 }

@@ -38,6 +38,7 @@ impl Segment {
             position: self.size(),
             next_offset: Some(wanted),
             reason: format!("the segment ends there, the next begins at {next}"),
+            never_torn: true,
         }))
     }
 
@@ -64,8 +65,10 @@ impl Segment {
 
     /// Removes the digest, durably: the file is about to change.
     pub(crate) fn remove_digest(&self) -> Result<()> {
+        digest::remove(&self.context.storage, &self.dir, self.base_offset)?;
+        // Not before: whoever tries again must find it.
         self.forgo_digest();
-        digest::remove(&self.context.storage, &self.dir, self.base_offset)
+        Ok(())
     }
 
     /// Writes the digest of a segment that has none, in one go. Failing costs the digest only.

