@@ -79,16 +79,17 @@ pub(crate) fn write(path: &Path, text: &str) {
     }
 }
 
-/// The manifest with what the copy needs: no benchmarks, no lints, no other tests' dependencies.
-pub(crate) fn manifest(tests: &str) -> String {
+/// The manifest with what the copy needs, and `more`: no benchmarks, no lints, no other tests'
+/// dependencies, no profiles.
+pub(crate) fn manifest(more: &str) -> String {
     let text = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let wanted = |section: &&str| {
         let head = section.lines().next().unwrap_or_default();
-        ["package]", "features]", "dependencies]", "profile"].iter().any(|w| head.starts_with(w))
+        ["package]", "features]", "dependencies]"].iter().any(|w| head.starts_with(w))
     };
     let sections = text.split("\n[").map(|section| section.trim_start_matches('['));
     let kept: Vec<String> = sections.filter(wanted).map(|s| format!("[{s}")).collect();
-    format!("{}\n\n{tests}\n\n[workspace]\n", kept.join("\n"))
+    format!("{}\n\n{more}\n\n[workspace]\n", kept.join("\n"))
 }
 
 pub(crate) fn said(output: &Output) -> String {

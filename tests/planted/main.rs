@@ -29,6 +29,18 @@ use std::time::Instant;
 use copy::{SWITCH, copy_tree, manifest, root, said, with_faults, write};
 use faults::FAULTS;
 
+/// What the copy's manifest has beside the crate's.
+const MANIFEST: &str = r#"
+[dev-dependencies]
+logreel = { path = ".", features = ["testing"] }
+
+[profile.test]
+opt-level = 2
+
+[profile.dev.package."*"]
+opt-level = 2
+"#;
+
 /// Makes the copy. Cargo builds it beside the crate's own tests, with the same dependencies.
 fn make_copy() -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
@@ -40,8 +52,7 @@ fn make_copy() -> PathBuf {
     let lib = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     write(&copy.join("src/lib.rs"), &format!("{lib}{SWITCH}"));
     write(&copy.join("README.md"), "");
-    let tests = "[dev-dependencies]\nlogreel = { path = \".\", features = [\"testing\"] }";
-    write(&copy.join("Cargo.toml"), &manifest(tests));
+    write(&copy.join("Cargo.toml"), &manifest(MANIFEST));
     if !copy.join("Cargo.lock").exists() {
         std::fs::copy(root().join("Cargo.lock"), copy.join("Cargo.lock")).unwrap();
     }

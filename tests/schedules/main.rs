@@ -34,6 +34,20 @@ use copy::{SWITCH, copy_tree, manifest, root, said, write};
 use faults::FAULTS;
 use substitutions::substituted;
 
+/// What the copy's manifest has beside the crate's. Building it takes longer than running it.
+const MANIFEST: &str = r#"
+[dependencies.shuttle]
+version = "0.9"
+
+[profile.test]
+opt-level = 1
+debug = 0
+
+[profile.dev.package."*"]
+opt-level = 1
+debug = 0
+"#;
+
 /// Makes the copy. Its lock file is its own: the crate does not need `shuttle`.
 fn make_copy() -> PathBuf {
     let copied = root().join("tests/schedules/copied");
@@ -48,7 +62,7 @@ fn make_copy() -> PathBuf {
     write(&copy.join("src/schedules.rs"), &shim);
     copy_tree(&copied.join("models"), &copy.join("tests/models"));
     write(&copy.join("README.md"), "");
-    write(&copy.join("Cargo.toml"), &manifest("[dependencies.shuttle]\nversion = \"0.9\""));
+    write(&copy.join("Cargo.toml"), &manifest(MANIFEST));
     let lock = std::fs::read_to_string(copied.join("Cargo.lock")).unwrap();
     write(&copy.join("Cargo.lock"), &lock);
     copy
