@@ -105,7 +105,8 @@ fn no_schedule_breaks_a_promise() {
     let counts = said.lines().filter_map(|line| line.strip_suffix(" schedules"));
     let counts: Vec<&str> = counts.collect();
     counts.iter().for_each(|line| println!("{line} schedules"));
-    let sum: u64 = counts.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    let sum: u64 =
+        counts.iter().map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum();
     println!("{sum} schedules in all");
     assert!(sum > 0, "no schedule was run: {said}");
     if model.is_empty() {
