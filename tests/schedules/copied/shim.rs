@@ -238,7 +238,6 @@ impl<T: Copy> CellKey<T> for thread::LocalKey<Cell<T>> {
     }
 }
 
-
 macro_rules! locals {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };)+) => {
         #[allow(unused_imports)]

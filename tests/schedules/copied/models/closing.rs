@@ -8,6 +8,8 @@ use logreel::{Acks, Broker, Error, ErrorKind, OffsetReset, ProducerRecord, Stora
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::thread;
 
+use crate::durability::{Places, assert_durable, batch_size};
+
 fn closed(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
 }
@@ -71,6 +73,36 @@ pub(crate) fn close_races() {
     reopen(sim.storage(), acknowledged.load(Ordering::SeqCst));
 }
 
+/// A close beside appends to the log itself: what they were told is what is there, and the close
+/// made it durable.
+pub(crate) fn close_beside_appends() {
+    let size = batch_size();
+    let sim = SimStorage::new();
+    let broker = Broker::builder().storage(sim.storage()).seed(1).topic("t").open().unwrap();
+    let writers = [1, 2].map(|_| {
+        let log = broker.topic("t").unwrap().partition(0).unwrap();
+        thread::spawn(move || {
+            let mut written = 0;
+            for _ in 0..2 {
+                match log.append([(None, Some("x"))]) {
+                    Ok(_) => written += 1,
+                    Err(error) => closed(&error),
+                }
+            }
+            written
+        })
+    });
+    broker.close().unwrap();
+    let written: i64 = writers.map(|writer| writer.join().unwrap()).iter().sum();
+    for offset in 0..written {
+        assert_durable(&sim, "t", offset, Places::in_one(size));
+    }
+    let broker = Broker::builder().storage(sim.storage()).seed(2).open().unwrap();
+    assert!(broker.recovery_report().clean);
+    let log = broker.topic("t").unwrap().partition(0).unwrap();
+    assert_eq!(log.log_end_offset(), written);
+}
+
 /// A callback closes the broker, on whichever thread it runs, while another closes it too.
 pub(crate) fn close_in_a_callback() {
     let storage = Storage::memory();
@@ -100,7 +132,7 @@ pub(crate) fn last_handles() {
     let producer = broker.producer().acks(Acks::Leader);
     let producer = producer.linger(Duration::from_millis(1)).build().unwrap();
     let topic = broker.topic("t").unwrap();
-    let consumer = super::reading::reader(&broker);
+    let consumer = crate::reading::reader(&broker);
     let callback = broker.clone();
     let told = Arc::new(AtomicUsize::new(0));
     let tells = Arc::clone(&told);

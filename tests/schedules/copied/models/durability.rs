@@ -8,9 +8,9 @@ use shuttle::thread;
 
 /// Where the trace says that the batch at `offset` was written, and whether a file and its name
 /// were synced afterwards: what a power cut now would leave.
-pub(crate) fn assert_durable(sim: &SimStorage, topic: &str, offset: i64, sizes: &Sizes) {
+pub(crate) fn assert_durable(sim: &SimStorage, topic: &str, offset: i64, places: Places) {
     let log = sim.op_log();
-    let (base, start, end) = sizes.of(offset);
+    let (base, start, end) = places.of(offset);
     let file = format!("{topic}-0/{base:020}.log");
     let write = log.iter().position(|op| {
         let Some(rest) = op.strip_prefix(&format!("write {file} at ")) else { return false };
@@ -30,45 +30,48 @@ pub(crate) fn assert_durable(sim: &SimStorage, topic: &str, offset: i64, sizes: 
     );
 }
 
-/// How offsets lie in segments: all batches are of one size and have one record.
-pub(crate) enum Sizes {
-    /// All in one segment, each of so many bytes.
-    One(u64),
-    /// Each has a segment.
-    Each(u64),
+/// How batches of one record lie in segments: their size, and how many a segment has.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    pub(crate) size: u64,
+    pub(crate) in_a_segment: i64,
 }
 
-impl Sizes {
-    fn of(&self, offset: i64) -> (i64, u64, u64) {
-        match self {
-            Self::One(size) => {
-                let start = u64::try_from(offset).unwrap() * size;
-                (0, start, start + size)
-            }
-            Self::Each(size) => (offset, 0, *size),
-        }
+impl Places {
+    /// All in one segment.
+    pub(crate) fn in_one(size: u64) -> Self {
+        Self { size, in_a_segment: i64::MAX }
+    }
+
+    /// The base of the segment, and where the batch begins and ends in it.
+    fn of(self, offset: i64) -> (i64, u64, u64) {
+        let nth = offset % self.in_a_segment;
+        let start = u64::try_from(nth).unwrap() * self.size;
+        (offset - nth, start, start + self.size)
     }
 }
 
 /// The size of a batch of one record with a value of one byte.
-fn batch_size() -> u64 {
+pub(crate) fn batch_size() -> u64 {
     let broker = Broker::builder().seed(1).topic("t").open().unwrap();
     let log = broker.topic("t").unwrap().partition(0).unwrap();
     log.append([(None, Some("x"))]).unwrap();
     log.size()
 }
 
-fn sends(topic: NewTopic, sizes: fn(u64) -> Sizes) {
-    let size = batch_size();
+/// Threads send so many records each, and look at the disk after every acknowledgement.
+fn sends(count: [i32; 3], topic: NewTopic, places: Places) {
     let sim = SimStorage::new();
     let broker = Broker::builder().storage(sim.storage()).seed(1).topic(topic).open().unwrap();
-    let threads = [1, 2, 3].map(|_| {
+    let threads = count.map(|count| {
         let producer = broker.producer().build().unwrap();
         let sim = sim.clone();
         thread::spawn(move || {
-            let sent = producer.send(ProducerRecord::to("t").value("x"));
-            let offset = sent.wait().unwrap().offset().unwrap();
-            assert_durable(&sim, "t", offset, &sizes(size));
+            for _ in 0..count {
+                let sent = producer.send(ProducerRecord::to("t").value("x"));
+                let offset = sent.wait().unwrap().offset().unwrap();
+                assert_durable(&sim, "t", offset, places);
+            }
         })
     });
     for thread in threads {
@@ -78,12 +81,14 @@ fn sends(topic: NewTopic, sizes: fn(u64) -> Sizes) {
 
 /// Three senders share syncs.
 pub(crate) fn group_commit() {
-    sends(NewTopic::new("t"), Sizes::One);
+    sends([1, 1, 1], NewTopic::new("t"), Places::in_one(batch_size()));
 }
 
-/// The same where every batch has a segment of its own, whose name must be durable, too.
+/// The same where every second batch begins a segment, whose name must be durable, too.
 pub(crate) fn group_commit_over_rolls() {
-    sends(NewTopic::new("t").set("segment.bytes", "80"), Sizes::Each);
+    let size = batch_size();
+    let topic = NewTopic::new("t").set("segment.bytes", (2 * size).to_string());
+    sends([2, 1, 1], topic, Places { size, in_a_segment: 2 });
 }
 
 /// A commit points at nothing that a power cut may take away.
@@ -106,7 +111,7 @@ pub(crate) fn commits_beside_sends() {
         read += consumer.poll(Duration::MAX).unwrap().len();
         consumer.commit().unwrap();
         let last = i64::try_from(read).unwrap() - 1;
-        assert_durable(&sim, "t", last, &Sizes::One(size));
+        assert_durable(&sim, "t", last, Places::in_one(size));
     }
     writer.join().unwrap();
 }

@@ -25,9 +25,9 @@ pub(crate) fn deliveries_awaited() {
     let mut sent: Vec<_> =
         (0..3).map(|_| producer.send(ProducerRecord::to("t").value("x"))).collect();
     let waits = sent.pop().unwrap();
-    let awaits = sent.into_iter().map(|sent| {
-        thread::spawn(move || future::block_on(sent).unwrap().offset().unwrap())
-    });
+    let awaits = sent
+        .into_iter()
+        .map(|sent| thread::spawn(move || future::block_on(sent).unwrap().offset().unwrap()));
     let awaits: Vec<_> = awaits.collect();
     let mut offsets: Vec<i64> = vec![waits.wait().unwrap().offset().unwrap()];
     offsets.extend(awaits.into_iter().map(|thread| thread.join().unwrap()));
@@ -69,9 +69,8 @@ pub(crate) fn one_producer_of_many_threads() {
         let first = other.send(ProducerRecord::to("t").value("a"));
         let second = other.send(ProducerRecord::to("t").value("b"));
         other.flush(Duration::MAX).unwrap();
-        let [first, second] = [first, second].map(|mut sent| {
-            sent.try_get().expect("flushed").unwrap().offset().unwrap()
-        });
+        let [first, second] = [first, second]
+            .map(|mut sent| sent.try_get().expect("flushed").unwrap().offset().unwrap());
         assert!(first < second);
     });
     let sent = producer.send(ProducerRecord::to("t").value("c"));

@@ -29,7 +29,7 @@ pub(crate) fn run(name: &str, model: fn()) {
         model();
     };
     if let Ok(schedule) = std::env::var("LOGREEL_REPLAY") {
-        let scheduler = shuttle::scheduler::ReplayScheduler::new_from_encoded(&schedule);
+        let scheduler = shuttle::scheduler::ReplayScheduler::new_from_encoded(&schedule.replace('\n', ""));
         Runner::new(scheduler, config()).run(body);
         println!("{name} again: 1 schedules");
         return;
@@ -43,6 +43,6 @@ pub(crate) fn run(name: &str, model: fn()) {
         assert_eq!(done, half, "{name}");
         println!("{name} {what} in {:.1?}: {done} schedules", started.elapsed());
     };
-    run("at random", Box::new(RandomScheduler::new_from_seed(seed, half)));
     run("by PCT", Box::new(PctScheduler::new_from_seed(seed, DEPTH, half)));
+    run("at random", Box::new(RandomScheduler::new_from_seed(seed, half)));
 }
