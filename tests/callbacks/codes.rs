@@ -24,6 +24,7 @@ use crate::{Home, SECOND};
 
 type Run = fn(Broker, &Arc<Stage>, &Home);
 
+#[derive(Clone, Copy)]
 pub(crate) struct Code {
     pub(crate) name: &'static str,
     /// Whether the call that it runs in is a close of the broker.

@@ -13,7 +13,7 @@ mod acts;
 mod codes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ fn works(broker: &Broker, home: &Home) {
 }
 
 /// One kind of code does one thing, once.
-fn case(code: &Code, act: Act, threads: bool) {
+fn case(code: Code, act: Act, threads: bool) {
     let home = Home::new(threads);
     let broker = home.builder().topic("t").topic("other").topic("victim").open().unwrap();
     let stage = Stage::new(&broker, act);
@@ -115,28 +115,35 @@ fn case(code: &Code, act: Act, threads: bool) {
     }
 }
 
-#[test]
-fn whatever_users_code_does_nothing_hangs_and_all_goes_on() {
-    let mut cases = 0;
-    for code in codes::all() {
-        let code = Arc::new(code);
-        for act in acts::ALL {
-            for threads in [true, false] {
-                let what = format!("{} that does {act:?}, threads: {threads}", code.name);
-                let (done, wait) = mpsc::channel();
-                let code = Arc::clone(&code);
-                let thread = thread::spawn(move || {
-                    case(&code, act, threads);
-                    let _ = done.send(());
-                });
-                match wait.recv_timeout(PATIENCE) {
-                    Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what}: it hangs"),
-                    _ => assert!(thread.join().is_ok(), "{what}"),
-                }
-                cases += 1;
+/// Every act of one kind of code, each in a thread that is not waited for longer than [`PATIENCE`].
+fn cases(code: Code) -> Result<usize, String> {
+    let mut done = 0;
+    for act in acts::ALL {
+        for threads in [true, false] {
+            let what = format!("{} that does {act:?}, threads: {threads}", code.name);
+            let (ended, wait) = mpsc::channel();
+            let thread = thread::spawn(move || {
+                case(code, act, threads);
+                let _ = ended.send(());
+            });
+            if wait.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                return Err(format!("{what}: it hangs"));
             }
+            thread.join().map_err(|_| what)?;
+            done += 1;
         }
     }
-    println!("{cases} cases: {} kinds of code, {} acts", codes::all().len(), acts::ALL.len());
-    assert!(cases > 200);
+    Ok(done)
+}
+
+#[test]
+fn whatever_users_code_does_nothing_hangs_and_all_goes_on() {
+    let running: Vec<_> =
+        codes::all().into_iter().map(|code| thread::spawn(move || cases(code))).collect();
+    let done: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let failed: Vec<&String> = done.iter().filter_map(|done| done.as_ref().err()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    let sum: usize = done.iter().flatten().sum();
+    println!("{sum} cases: {} kinds of code, {} acts", done.len(), acts::ALL.len());
+    assert!(sum > 200);
 }
