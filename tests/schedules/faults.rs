@@ -29,7 +29,8 @@ pub(crate) const FAULTS: &[Fault] = &[
             Edit {
                 file: "log/append.rs",
                 from: r"self.meter.wrote(group.len() as u64, records, bytes);",
-                to: r"if PLANTED && placed.last().is_some_and(|p| p.base_offset == segment.base_offset) {
+                to: r"let last = placed.last().map(|placed| placed.base_offset);
+        if PLANTED && last == Some(segment.base_offset) {
             self.sync.mark_dir();
         }
         self.meter.wrote(group.len() as u64, records, bytes);",

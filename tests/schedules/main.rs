@@ -1,9 +1,9 @@
 //! The crate itself under a scheduler that decides who runs when.
 //!
 //! A copy of the source is made in which locks, atomics, threads and clocks are those of `shuttle`
-//! (`substitutions.rs`, `copied/shim.rs`), and the models in `copied/models` run on it: each is a few
-//! threads that use a broker as a program does, run once for every schedule that a random and a
-//! PCT scheduler choose from a seed. A schedule that hangs or breaks a promise is printed:
+//! (`substitutions.rs`, `copied/shim.rs`), and the models in `copied/models` run on it: each is a
+//! few threads that use a broker as a program does, run once for every schedule that a random and
+//! a PCT scheduler choose from a seed. A schedule that hangs or breaks a promise is printed:
 //!
 //! ```sh
 //! LOGREEL_SCHEDULES=1000 cargo test --test schedules -- --nocapture
@@ -11,8 +11,9 @@
 //! LOGREEL_SCHEDULES=1 LOGREEL_MODEL=group_commit LOGREEL_REPLAY=<schedule> cargo test ...
 //! ```
 //!
-//! The count is for each model; each scheduler chooses half of them. Faults planted in the copy must be found, or the
-//! models could not find anything. A plain `cargo test` holds that the substitutions still fit.
+//! The count is for each model; each scheduler chooses half of them. Faults planted in the copy must
+//! be found, or the models could not find anything. A plain `cargo test` holds that the
+//! substitutions still fit.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

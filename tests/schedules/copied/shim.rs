@@ -1,6 +1,6 @@
 //! `parking_lot`, `std::thread` and the system's clocks as the source uses them, over `shuttle`.
 //!
-//! Time is the schedule's: it moves only when a timed wait ends. A wait of at most [`SHORT`] ends by
+//! Time is the schedule's: it moves only when a timed wait ends. One of at most [`SHORT`] ends by
 //! its timeout as soon as the scheduler runs the thread again, which may be at once or long after
 //! whatever it waited for. A longer one never does, so that a wake-up that is lost hangs, and is
 //! found, instead of being healed by a timeout.

@@ -1,6 +1,6 @@
 //! Running a model: how many schedules, from which seed, or one again.
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
+use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
 /// Threads whose preemptions PCT spends: bugs of three ordered events are found.
@@ -29,7 +29,7 @@ pub(crate) fn run(name: &str, model: fn()) {
         model();
     };
     if let Ok(schedule) = std::env::var("LOGREEL_REPLAY") {
-        let scheduler = shuttle::scheduler::ReplayScheduler::new_from_encoded(&schedule.replace('\n', ""));
+        let scheduler = ReplayScheduler::new_from_encoded(&schedule.replace('\n', ""));
         Runner::new(scheduler, config()).run(body);
         println!("{name} again: 1 schedules");
         return;
