@@ -11,8 +11,8 @@
 //! LOGREEL_SCHEDULES=1 LOGREEL_MODEL=group_commit LOGREEL_REPLAY=<schedule> cargo test ...
 //! ```
 //!
-//! The count is for each model; each scheduler chooses half of them. Faults planted in the copy must
-//! be found, or the models could not find anything. A plain `cargo test` holds that the
+//! The count is for each model; each scheduler chooses half of them. Faults planted in the copy
+//! must be found, or the models could not find anything. A plain `cargo test` holds that the
 //! substitutions still fit.
 #![allow(
     clippy::unwrap_used,
