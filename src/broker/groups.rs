@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::heart::{GroupSigns, Heart, NEVER};
 
 use crate::coordinator::{CommitValue, Group, GroupValue, OffsetsKey, group_partition};
-use crate::error::{Error, ErrorCode, Result};
+use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::log::{Cursor, Log, ReadOptions};
 use crate::record::{ControlRecord, RecordBatch};
 use crate::types::IsolationLevel;
@@ -231,5 +231,29 @@ fn known<T>(value: Option<&[u8]>, decode: impl FnOnce(&[u8]) -> Option<T>) -> Re
 }
 
 fn not_available(what: String, cause: &Error) -> Error {
+    if cause.kind() == ErrorKind::Closed {
+        // It is not to be tried again.
+        return cause.clone();
+    }
     Error::kafka(ErrorCode::CoordinatorNotAvailable, what).because(cause.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Groups that were first asked for while the broker closed were told of as unavailable, which
+    /// a caller tries again, and again.
+    #[test]
+    fn what_closes_is_not_to_be_tried_again() {
+        let asked = |cause: Error| {
+            let mut loaded = Loaded { partitions: 1, ..Loaded::default() };
+            loaded.broken.insert(0, cause);
+            let errors = [loaded.place("g").unwrap_err(), loaded.check_whole().unwrap_err()];
+            errors.map(|error| error.kind())
+        };
+        assert_eq!(asked(Error::closed("broker")), [ErrorKind::Closed; 2]);
+        let unavailable = ErrorKind::Kafka(ErrorCode::CoordinatorNotAvailable);
+        assert_eq!(asked(Error::new(ErrorKind::Io, "a disk")), [unavailable; 2]);
+    }
 }

@@ -58,10 +58,10 @@ impl Position {
     /// Whether there is something to return or to find out without waiting.
     pub(crate) fn is_ready(&self, config: &ConsumerConfig) -> bool {
         let (Some(log), Some(offset)) = (&self.log, self.offset) else { return false };
-        !self.ahead.is_empty()
-            || offset < log.readable_end(config.isolation)
+        let has_news = offset < log.readable_end(config.isolation)
             || self.is_lost()
-            || (offset == log.end_offset() && log.end_error().is_some())
+            || (offset == log.end_offset() && log.end_error().is_some());
+        !self.ahead.is_empty() || (has_news && !log.is_deleted())
     }
 
     /// Whether there is more than was read ahead.
@@ -69,6 +69,7 @@ impl Position {
         let Some(log) = &self.log else { return false };
         self.offset.is_some()
             && (self.cursor.offset() < log.readable_end(config.isolation) || self.is_lost())
+            && !log.is_deleted()
     }
 
     /// Whether the position is out of range.
@@ -113,8 +114,13 @@ impl Position {
         if self.ahead.is_empty() && self.cursor.offset() != offset {
             self.cursor = Cursor::new(offset);
         }
+        let batches = match log.fetch(&mut self.cursor, options) {
+            // Just now: the next look finds that the topic is gone, and waits for another.
+            Err(_) if log.is_deleted() => return Ok(0),
+            fetched => fetched?,
+        };
         let mut bytes = 0;
-        for batch in log.fetch(&mut self.cursor, options)? {
+        for batch in batches {
             match Unread::new(&batch, log) {
                 Ok(unread) => {
                     bytes += batch.header().size();

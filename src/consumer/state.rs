@@ -201,7 +201,10 @@ impl State {
                     .on(&position.tp));
                 }
             };
-            let found = log.offset_for(spec, config.isolation)?;
+            let found = match log.offset_for(spec, config.isolation) {
+                Err(_) if log.is_deleted() => continue,
+                found => found?,
+            };
             let end = || log.readable_end(config.isolation);
             position.seek(Some(found.map_or_else(end, |found| found.offset)));
         }

@@ -316,6 +316,11 @@ impl Log {
         self.halt.read().clone()
     }
 
+    /// Whether its topic was deleted.
+    pub(crate) fn is_deleted(&self) -> bool {
+        matches!(*self.halt.read(), Some(Halt::Deleted))
+    }
+
     /// Stops appends for good. The first reason stays.
     pub(crate) fn stop(&self, reason: Halt) {
         let mut halt = self.halt.write();

@@ -43,6 +43,7 @@ mod partition_log;
 mod producer_limits;
 mod producer_races;
 mod producers;
+mod races;
 mod rebalances;
 mod recovery;
 mod regressions;

@@ -1,19 +1,6 @@
 //! The faults: what is changed in the source, and which test must find it.
 
-/// A change of one place: in `file` the text `from`, which stands there once, becomes `to`, where
-/// `PLANTED` says whether the fault is at work. The white space at the ends of both is left out.
-pub(crate) struct Edit {
-    pub(crate) file: &'static str,
-    pub(crate) from: &'static str,
-    pub(crate) to: &'static str,
-}
-
-pub(crate) struct Fault {
-    pub(crate) name: &'static str,
-    pub(crate) edits: &'static [Edit],
-    /// The test of `tests/crash` that must fail.
-    pub(crate) found_by: &'static str,
-}
+use crate::copy::{Edit, Fault};
 
 const APPENDS: &str = "appends_and_rolls_at_every_acks_level";
 const CLOSES: &str = "clean_closes_and_reopens";
