@@ -203,8 +203,8 @@ fn a_callback_may_send_wait_flush_and_panic() {
             tell.lock().unwrap().push("outer");
             panic!("a callback that panics hurts nobody else");
         });
-        // Where the record was delivered before it got its callback, as always on a mock clock, that
-        // ran by itself, just now, and not in the partition's turn.
+        // Where the record was delivered before it got its callback, as always on a mock clock,
+        // that ran by itself, just now, and not in the partition's turn.
         let by_itself = told.lock().unwrap().contains(&"outer");
         let (flushed, took) = home.timed(|| producer.flush(LONG));
         home.ok(flushed);
