@@ -8,7 +8,7 @@ use crate::story::{Step, World};
 /// Sequences up to this length are all tried; a campaign tries those of one step more.
 const LENGTH: usize = 3;
 /// So many random sequences of [`LONG`] steps are tried beside.
-const RANDOM: usize = 60;
+const RANDOM: usize = 40;
 const LONG: usize = 14;
 /// So many states must be looked at, or the suite is not what it says.
 const STATES_MIN: usize = 1_000_000;

@@ -249,7 +249,13 @@ fn run(what: &str, policies: &[OnDamage], make: &dyn Fn(&Path), outcome: &mut Ou
             }
             let again = open().unwrap_or_else(|e| panic!("{what}: {policy:?} not again: {e}"));
             let after = read_everything(&again);
-            assert_eq!(after, all, "{what}: {policy:?} {mmap} reads otherwise after a close");
+            if outcome.report.as_ref().is_some_and(|report| report.damaged().count() > 0) {
+                // The manifest that showed the damage is gone: what lies behind may be read now.
+                let is_there = all.iter().all(|record| after.contains(record));
+                assert!(is_there, "{what}: {policy:?} {mmap} lost records by a close");
+            } else {
+                assert_eq!(after, all, "{what}: {policy:?} {mmap} reads otherwise after a close");
+            }
             for (topic, offset, value) in appended {
                 let log = again.topic(&topic).unwrap().partition(0).unwrap();
                 let records = log.read(offset, 1).unwrap();
