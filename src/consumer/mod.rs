@@ -157,6 +157,8 @@ mod config;
 
 mod records;
 
+mod get;
+
 mod position;
 
 mod listener;

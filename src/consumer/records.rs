@@ -98,6 +98,13 @@ impl Run {
     pub(crate) fn next_offset(&self) -> i64 {
         self.next_offset
     }
+
+    /// Its first record, owned.
+    pub(crate) fn first(&self) -> Option<Record> {
+        let run = std::slice::from_ref(self);
+        let mut records = RecordsIter { runs: run, at: 0, left_in_run: None, left: self.count };
+        records.next().map(|record| record.to_record())
+    }
 }
 
 /// The records of one poll. Owns (shares) the memory they lie in: a mapped segment, a chunk that
