@@ -2,7 +2,7 @@
 //!
 //! A [`Clock`] tells two times, as the operating system does: the wall clock (milliseconds since
 //! 1970, what records are stamped with, may jump) and a monotonic one (what timeouts are measured
-//! on, never jumps). Only this file reads the system's clocks.
+//! on, never jumps). Only this module reads the system's clocks.
 //!
 //! With a [`MockClock`](crate::testing::MockClock) time stands still until it is moved. Brokers
 //! then own no threads: moving the clock runs what has become due, on the thread that moves it.
@@ -14,6 +14,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 #[cfg(feature = "testing")]
 use parking_lot::Mutex;
+
+mod ticks;
+
+mod wall;
 
 /// The clock a broker lives by. [`Clock::system`] unless a test chose otherwise.
 #[derive(Clone)]
@@ -61,6 +65,22 @@ pub(crate) fn rest(duration: Duration) {
     std::thread::sleep(duration);
 }
 
+/// What the operating system's wall clock shows: milliseconds since 1970, and how many nanoseconds
+/// of the last one have passed.
+fn precise_millis() -> (i64, u32) {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => {
+            let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+            let millis = seconds.saturating_mul(1000).saturating_add(since.subsec_millis().into());
+            (millis, since.subsec_nanos() % 1_000_000)
+        }
+        Err(before) => {
+            let before = i64::try_from(before.duration().as_millis());
+            (before.map_or(i64::MIN, |millis| -millis), 0)
+        }
+    }
+}
+
 impl Clock {
     /// The operating system's clocks.
     #[must_use]
@@ -72,12 +92,7 @@ impl Clock {
     #[must_use]
     pub fn wall_millis(&self) -> i64 {
         match &self.0 {
-            Source::System(_) => match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-                Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-                Err(before) => {
-                    i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |ms| -ms)
-                }
-            },
+            Source::System(_) => wall::millis(precise_millis),
             #[cfg(feature = "testing")]
             Source::Mock(mock) => mock.now.lock().wall_millis(),
         }

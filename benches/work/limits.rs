@@ -32,11 +32,24 @@ pub fn write_frames(
     together: usize,
     write_at: usize,
 ) -> f64 {
-    let file = File::create(path).unwrap();
     let count = records.len();
     let began = Instant::now();
+    write_only(path, payload, records.clone(), together, write_at);
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    check_frames(path, payload, records);
+    rate
+}
+
+pub fn write_only(
+    path: &Path,
+    payload: &Payload,
+    records: std::ops::Range<usize>,
+    together: usize,
+    write_at: usize,
+) {
+    let file = File::create(path).unwrap();
     let (mut buffer, mut at, mut held) = (Vec::with_capacity(write_at.min(1 << 20) + 2048), 0, 0);
-    for i in records.clone() {
+    for i in records {
         frame(payload, i, &mut buffer);
         held += 1;
         if held == together || buffer.len() >= write_at {
@@ -47,9 +60,6 @@ pub fn write_frames(
         }
     }
     file.write_all_at(&buffer, at).unwrap();
-    let rate = count as f64 / began.elapsed().as_secs_f64();
-    check_frames(path, payload, records);
-    rate
 }
 
 /// Reads frames back and checks them.

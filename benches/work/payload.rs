@@ -1,7 +1,7 @@
 //! Keys and values that look random and cost next to nothing to make.
 
 /// Where values are cut from.
-const POOL: usize = 1 << 20;
+const POOL: usize = 1 << 17;
 
 /// Records of one value size: number `i` is always the same one.
 #[derive(Clone, Debug)]

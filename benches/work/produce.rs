@@ -134,7 +134,7 @@ pub fn batches(scale: Scale, size: usize) -> Workload {
         .goal("logreel, Partition::append", 1.0, "raw, one write for 100")
 }
 
-fn append_all(broker: &Broker, payload: &Payload, records: usize) -> f64 {
+pub fn append_all(broker: &Broker, payload: &Payload, records: usize) -> f64 {
     let partition: Partition = broker.topic(TOPIC).unwrap().partition(0).unwrap();
     let began = Instant::now();
     for batch in (0..records).step_by(100) {

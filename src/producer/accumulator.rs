@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::config::ProducerConfig;
 use super::memory::{Memory, Reservation};
 use super::record::ProducerRecord;
-use super::slot::{BatchSlot, Ticket};
+use super::slot::{BatchSlot, Home, Run, Ticket};
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::record::{BatchBuilder, Compression, DECOMPRESSED_BYTES_MAX};
@@ -20,6 +20,11 @@ use crate::record::{BatchBuilder, Compression, DECOMPRESSED_BYTES_MAX};
 /// No batch grows larger than this, whatever `batch.size` says: well below what a batch may
 /// decompress to.
 const BATCH_BYTES_MAX: usize = DECOMPRESSED_BYTES_MAX / 2;
+
+/// A new buffer has room for a batch, or for this much of one: it is not known to become full.
+const BUFFER_BYTES_FIRST: usize = 64 * 1024;
+/// The builder asks for a little more than a record takes.
+const BUFFER_BYTES_SPARE: usize = 64;
 
 /// A batch that takes records, or is full.
 pub(super) struct OpenBatch {
@@ -49,19 +54,6 @@ pub(super) struct Place {
     pub(super) opened: bool,
     /// No batch is open any more.
     pub(super) closes_batch: bool,
-}
-
-/// Which batches to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Run {
-    /// Those that are full: what they left behind may wait for company.
-    Full,
-    /// Those that are due.
-    Due,
-    /// All there are.
-    All,
-    /// All there are, for the last time: what fails now is not tried again.
-    Last,
 }
 
 /// The batches of one partition that nobody runs yet.
@@ -100,6 +92,7 @@ pub(super) struct Material<'a> {
     pub(super) config: &'a ProducerConfig,
     pub(super) memory: &'a Arc<Memory>,
     pub(super) log: &'a Log,
+    pub(super) home: &'a Home,
 }
 
 impl Material<'_> {
@@ -114,7 +107,8 @@ impl Material<'_> {
     }
 
     pub(super) fn builder(&self) -> BatchBuilder {
-        let builder = BatchBuilder::with_buffer(self.memory.take_buffer());
+        let capacity = self.config.batch_size.min(BUFFER_BYTES_FIRST) + BUFFER_BYTES_SPARE;
+        let builder = BatchBuilder::with_buffer(self.memory.take_buffer(capacity));
         match self.codec() {
             (Compression::None, _) => builder,
             (codec, level) => builder.compression(codec, level),
@@ -141,7 +135,7 @@ impl Material<'_> {
         let deadline = now.saturating_add(self.config.delivery_timeout);
         OpenBatch {
             builder,
-            slot: BatchSlot::new(self.log.tp.clone(), deadline, reservation),
+            slot: BatchSlot::new(self.log.tp.clone(), deadline, reservation, self.home.clone()),
             due: now.saturating_add(self.config.linger),
         }
     }
@@ -170,41 +164,40 @@ impl Accumulator {
             return Err(Error::closed("producer"));
         }
         let mut filled = false;
-        if let Some(open) = &state.open {
-            let more = open.builder.encoded_size(stamp, key, value, &record.headers);
-            if open.builder.size() + more > limit {
-                state.full.extend(state.open.take());
-                filled = true;
-            }
+        let appended = match &mut state.open {
+            Some(open) => open.builder.append_within(limit, stamp, key, value, &record.headers)?,
+            None => None,
+        };
+        if let (Some(index), Some(open)) = (appended, &state.open)
+            && open.builder.size() < limit
+        {
+            // As a rule: it joined others, and there is room for more.
+            let (slot, ticket) = (Arc::clone(&open.slot), Ticket { index, timestamp });
+            let (opened, closes_batch) = (false, false);
+            return Ok(Added::To(Place { slot, ticket, filled, opened, closes_batch }));
         }
-        let opened = state.open.is_none();
-        let open = match &mut state.open {
-            Some(open) => open,
-            empty => {
+        let (index, opened) = match appended {
+            Some(index) => (index, false),
+            None => {
+                if let Some(open) = state.open.take() {
+                    state.full.push_back(open);
+                    filled = true;
+                }
                 let size = material.reservation(size_max);
                 let Some(reservation) = reservation.or_else(|| material.memory.try_reserve(size))
                 else {
                     self.backlog.store(state.full.len(), Ordering::Relaxed);
                     return Ok(Added::NeedsMemory { size, filled });
                 };
-                let open = empty.insert(material.open(reservation));
+                let mut open = material.open(reservation);
+                // A batch without a record would be nothing to wait for.
+                let index = open.builder.append(stamp, key, value, &record.headers)?;
                 state.outstanding.push_back(Arc::clone(&open.slot));
-                open
+                state.open = Some(open);
+                (index, true)
             }
         };
-        let index = match open.builder.append(stamp, key, value, &record.headers) {
-            Ok(index) => index,
-            Err(error) => {
-                // A batch without a record is nothing to wait for.
-                if open.builder.is_empty() {
-                    state.open = None;
-                    if let Some(slot) = state.outstanding.pop_back() {
-                        slot.set_count(0);
-                    }
-                }
-                return Err(error.into());
-            }
-        };
+        let Some(open) = &state.open else { return Err(Error::closed("producer")) };
         let slot = Arc::clone(&open.slot);
         if open.builder.size() >= limit {
             state.full.extend(state.open.take());

@@ -54,7 +54,7 @@ impl BatchDelivery {
     /// As [`wait`](Self::wait); `REQUEST_TIMED_OUT` when it is not known yet. The records are
     /// still on their way then.
     pub fn wait_timeout(self, timeout: Duration) -> Result<Vec<RecordMetadata>> {
-        let deadline = self.batches.first().and_then(|batch| batch.clock.deadline(timeout));
+        let deadline = self.batches.first().and_then(|batch| batch.0.home.clock.deadline(timeout));
         for batch in &self.batches {
             batch.wait_until(deadline);
         }
@@ -97,7 +97,7 @@ impl BatchDelivery {
         let last = |(index, batch): (usize, &Pending)| {
             let mut records = self.records.iter().rev();
             records.find_map(|sent| match sent {
-                Sent::In(of, ticket) if *of == index => Some((Arc::clone(&batch.slot), *ticket)),
+                Sent::In(of, ticket) if *of == index => Some((Arc::clone(&batch.0), *ticket)),
                 _ => None,
             })
         };
@@ -112,7 +112,7 @@ impl BatchDelivery {
         match sent {
             Sent::Done(result) => result.clone(),
             Sent::In(batch, ticket) => {
-                let answer = self.batches.get(*batch).and_then(|b| b.slot.answer(*ticket));
+                let answer = self.batches.get(*batch).and_then(|b| b.0.answer(*ticket));
                 answer.unwrap_or_else(|| Err(timed_out()))
             }
         }

@@ -2,17 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::accumulator::Run;
 use super::drive::{Until, drive};
 use super::metadata::RecordMetadata;
-use super::queue::PartitionQueue;
-use super::slot::{BatchSlot, Ticket, run};
+use super::slot::{BatchSlot, Run, Ticket, run};
 use crate::error::{Error, ErrorCode, Result};
-use crate::time::Clock;
 
 /// The outcome of one sent record: wait for it, await it, have it called back, or say that you do
 /// not care. Dropping it changes nothing about the record. It does not keep the broker open.
@@ -22,31 +19,26 @@ pub struct Delivery(State);
 
 #[derive(Debug)]
 enum State {
-    Ready(Option<Result<RecordMetadata>>),
+    /// Boxed, so that a delivery is small: most are on their way.
+    Ready(Box<Option<Result<RecordMetadata>>>),
     Pending(Pending, Ticket),
 }
 
 /// A batch that is on its way.
-pub(super) struct Pending {
-    pub(super) slot: Arc<BatchSlot>,
-    /// Gone when the producer is; its batches have been run by then.
-    pub(super) queue: Weak<PartitionQueue>,
-    pub(super) clock: Clock,
-    /// Whether a thread of the broker runs what nobody waits for.
-    pub(super) threads: bool,
-}
+pub(super) struct Pending(pub(super) Arc<BatchSlot>);
 
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.slot)
+        write!(f, "{:?}", self.0)
     }
 }
 
 impl Delivery {
     pub(super) fn ready(outcome: Result<RecordMetadata>) -> Self {
-        Self(State::Ready(Some(outcome)))
+        Self(State::Ready(Box::new(Some(outcome))))
     }
 
+    #[inline]
     pub(super) fn pending(pending: Pending, ticket: Ticket) -> Self {
         Self(State::Pending(pending, ticket))
     }
@@ -70,7 +62,7 @@ impl Delivery {
             State::Ready(outcome) => outcome.unwrap_or_else(|| Err(taken())),
             State::Pending(pending, ticket) => {
                 pending.wait_until(None);
-                pending.slot.answer(ticket).unwrap_or_else(|| Err(timed_out()))
+                pending.0.answer(ticket).unwrap_or_else(|| Err(timed_out()))
             }
         }
     }
@@ -85,8 +77,8 @@ impl Delivery {
         match self.0 {
             State::Ready(outcome) => outcome.unwrap_or_else(|| Err(taken())),
             State::Pending(pending, ticket) => {
-                pending.wait_until(pending.clock.deadline(timeout));
-                pending.slot.answer(ticket).unwrap_or_else(|| Err(timed_out()))
+                pending.wait_until(pending.0.home.clock.deadline(timeout));
+                pending.0.answer(ticket).unwrap_or_else(|| Err(timed_out()))
             }
         }
     }
@@ -94,12 +86,13 @@ impl Delivery {
     /// The outcome, if it is known already. Does not block and does no work.
     pub fn try_get(&mut self) -> Option<Result<RecordMetadata>> {
         match &mut self.0 {
-            State::Ready(outcome) => outcome.clone(),
-            State::Pending(pending, ticket) => pending.slot.answer(*ticket),
+            State::Ready(outcome) => outcome.as_ref().clone(),
+            State::Pending(pending, ticket) => pending.0.answer(*ticket),
         }
     }
 
     /// Says that nobody will look at the outcome.
+    #[inline]
     pub fn forget(self) {}
 
     /// Has `callback` called with the outcome: on the thread that completes the batch, in the order
@@ -112,7 +105,7 @@ impl Delivery {
         match self.0 {
             State::Ready(outcome) => run(callback, outcome.unwrap_or_else(|| Err(taken()))),
             State::Pending(pending, ticket) => {
-                pending.slot.add_callback(ticket, Box::new(callback));
+                pending.0.add_callback(ticket, Box::new(callback));
                 pending.deliver();
             }
         }
@@ -122,12 +115,12 @@ impl Delivery {
 impl Pending {
     /// Works and waits until the slot is decided or the deadline has passed.
     pub(super) fn wait_until(&self, deadline: Option<Duration>) {
-        drive(&self.slot, &self.queue, Run::Due, Until::Decided, &self.clock, deadline);
+        drive(&self.0, Run::Due, Until::Decided, deadline);
     }
 
     /// Runs callbacks that came too late for who ran the others.
     pub(super) fn deliver(&self) {
-        if let Some(queue) = self.queue.upgrade() {
+        if let Some(queue) = self.0.home.runner.upgrade() {
             queue.look_after();
         }
     }
@@ -135,13 +128,13 @@ impl Pending {
     /// What polling a future does. With threads it leaves its waker and the sender thread runs the
     /// batch; without, it does what the blocking call would do. Says whether the slot is decided.
     pub(super) fn poll(&self, context: &Context<'_>) -> bool {
-        if self.slot.is_decided() {
+        if self.0.is_decided() {
             return true;
         }
-        if !self.clock.wakes_futures(self.threads) {
+        if !self.0.home.clock.wakes_futures(self.0.home.threads) {
             self.wait_until(None);
         }
-        !self.slot.add_waker(context.waker())
+        !self.0.add_waker(context.waker())
     }
 }
 
@@ -158,7 +151,7 @@ impl Future for Delivery {
                 if !pending.poll(context) {
                     return Poll::Pending;
                 }
-                Poll::Ready(pending.slot.answer(*ticket).unwrap_or_else(|| Err(taken())))
+                Poll::Ready(pending.0.answer(*ticket).unwrap_or_else(|| Err(taken())))
             }
         }
     }

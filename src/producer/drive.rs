@@ -1,13 +1,10 @@
 //! Waiting for a batch by doing what is left to do for it.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::accumulator::Run;
-use super::queue::PartitionQueue;
-use super::slot::BatchSlot;
-use crate::log::Log;
-use crate::time::Clock;
+use super::queue::sync;
+use super::slot::{BatchSlot, Run};
 use crate::wait::Waiter;
 
 /// Until when a wait lasts.
@@ -23,12 +20,11 @@ pub(super) enum Until {
 /// passed on the monotonic clock. Says which.
 pub(super) fn drive(
     slot: &BatchSlot,
-    queue: &Weak<PartitionQueue>,
     which: Run,
     until: Until,
-    clock: &Clock,
     deadline: Option<Duration>,
 ) -> bool {
+    let clock = &slot.home.clock;
     let is_done = || match until {
         Until::Decided => slot.is_decided(),
         Until::Delivered => slot.is_delivered(),
@@ -40,14 +36,9 @@ pub(super) fn drive(
         let last = if slot.is_decided() { None } else { Some(slot.deadline) };
         let last = [last, deadline].into_iter().flatten().min();
         let patience = last.map(|last| last.saturating_sub(now));
-        // Gone when the producer is; its batches have been run by then.
-        let queue = queue.upgrade();
+        let queue = slot.home.runner.upgrade();
         match &queue {
-            Some(queue) => {
-                if let Some(end) = queue.run(which, patience, Some(slot)) {
-                    sync(&queue.log, end, patience);
-                }
-            }
+            Some(queue) => Arc::clone(queue).run_for(which, patience, slot),
             None => {
                 slot.expire(now);
             }
@@ -66,16 +57,8 @@ pub(super) fn drive(
         if slot.add_waiter(waiter) {
             continue;
         }
-        let due = queue.and_then(|queue| queue.accumulator.next_due());
+        let due = queue.and_then(|queue| queue.next_due());
         waiter.park(clock, [due, last].into_iter().flatten().min());
     }
     true
-}
-
-/// Syncs a partition, or leaves it to the sender thread if another thread's sync takes too long.
-/// A failure is told by the deliveries it fails; who synced for us tells them, too.
-pub(super) fn sync(log: &Log, end: i64, patience: Option<Duration>) {
-    if matches!(log.sync_within(end, patience), Ok(false)) {
-        log.sync_later();
-    }
 }

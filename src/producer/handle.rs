@@ -155,12 +155,19 @@ impl Producer {
     }
 
     /// An error that came early is told as one that came late.
+    #[inline]
     fn refused_or(&self, sent: Result<Delivery>) -> Delivery {
-        sent.unwrap_or_else(|error| {
-            let refused = Err(error);
-            self.0.inner.config().interceptors.on_acknowledgement(&refused);
-            Delivery::ready(refused)
-        })
+        match sent {
+            Ok(delivery) => delivery,
+            Err(error) => self.refused(error),
+        }
+    }
+
+    #[cold]
+    fn refused(&self, error: Error) -> Delivery {
+        let refused = Err(error);
+        self.0.inner.config().interceptors.on_acknowledgement(&refused);
+        Delivery::ready(refused)
     }
 
     /// Sends many records with one call: those for one partition go out as one batch of their own,

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accumulator::{Added, Place, Run};
+use super::accumulator::{Added, Place};
 use super::client::Client;
 use super::config::{Acks, ProducerConfig};
 use super::delivery::{Delivery, Pending};
-use super::drive::{Until, drive, sync};
+use super::drive::{Until, drive};
 use super::limit::BlockLimit;
 use super::memory::Reservation;
 use super::metadata::RecordMetadata;
 use super::murmur::partition_of_key;
 use super::partitioner::TopicPartitions;
-use super::queue::PartitionQueue;
+use super::queue::{PartitionQueue, sync};
 use super::record::ProducerRecord;
-use super::slot::{BatchSlot, Ticket, in_callback};
+use super::slot::{BatchSlot, Run, Runner as _, Ticket, in_callback};
 use super::sticky::Choice;
-use super::topics::{TopicQueues, Topics};
+use super::topics::{Known, TopicQueues, Topics};
 use crate::broker::{Duty, Shared};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::log::names;
@@ -27,14 +27,14 @@ use crate::wait::Waiter;
 /// A producer.
 pub(super) struct Inner {
     pub(super) client: Arc<Client>,
-    topics: Topics,
+    pub(super) topics: Topics,
 }
 
 /// A record that passed the checks, with what they found.
-pub(super) struct Checked {
-    pub(super) queue: Arc<PartitionQueue>,
+pub(super) struct Checked<'a> {
+    pub(super) queue: &'a Arc<PartitionQueue>,
     /// The topic whose sticky partition this is.
-    pub(super) sticky: Option<Arc<TopicQueues>>,
+    pub(super) sticky: Option<&'a Arc<TopicQueues>>,
     /// An upper bound.
     pub(super) size: usize,
     pub(super) timestamp: i64,
@@ -64,27 +64,41 @@ impl Inner {
     /// Sends a record. An error is one that came before the record was taken.
     pub(super) fn send(&self, record: &ProducerRecord<'_>, may_block: bool) -> Result<Delivery> {
         let mut limit = self.block_limit(may_block);
+        loop {
+            let (known, mut found) = (self.topics.current(), None);
+            let checked = self.check(record, known.as_deref(), &mut found, &mut limit)?;
+            if let Some(delivery) = self.send_to(&checked, record, &mut limit)? {
+                return Ok(delivery);
+            }
+            // The topic was deleted in between: it is looked up again.
+            self.check_open()?;
+        }
+    }
+
+    /// Adds a record to its batch; `None` if its partition takes no more.
+    #[inline]
+    fn send_to(
+        &self,
+        checked: &Checked<'_>,
+        record: &ProducerRecord<'_>,
+        limit: &mut BlockLimit<'_>,
+    ) -> Result<Option<Delivery>> {
+        let Checked { queue, sticky, size, timestamp } = *checked;
+        let threads = self.client.broker.config.has_threads();
         let mut reservation = None;
-        // Once a record: a partitioner counts.
-        let mut checked = self.check(record, &mut limit)?;
         let place = loop {
-            let Checked { queue, size, timestamp, .. } = &checked;
-            if !self.client.broker.config.has_threads() {
+            if !threads {
                 // Nobody else may have looked: no record joins a batch that is past its deadline.
                 queue.expire_before(self.client.clock().monotonic());
             }
             let material = queue.material();
-            match queue.accumulator.add(record, *timestamp, *size, reservation.take(), &material) {
+            match queue.accumulator.add(record, timestamp, size, reservation.take(), &material) {
                 Ok(Added::To(place)) => break place,
                 Ok(Added::NeedsMemory { size, filled }) => {
                     self.run_after_add(queue, false, filled);
-                    reservation = Some(self.reserve(size, &mut limit)?);
+                    reservation = Some(self.reserve(size, limit)?);
                 }
-                // The topic was deleted in between: it is looked up again.
-                Err(error) if error.kind() == ErrorKind::Closed => {
-                    self.check_open()?;
-                    checked = self.check(record, &mut limit)?;
-                }
+                Err(error) if error.kind() == ErrorKind::Closed => return Ok(None),
                 Err(error) => {
                     // It may have found no room in the batch before.
                     self.run_after_add(queue, false, true);
@@ -92,22 +106,23 @@ impl Inner {
                 }
             }
         };
-        let Checked { queue, sticky, size, timestamp } = checked;
         if let Some(topic) = sticky {
             let (partition, is_open) = (queue.log.tp.partition(), !place.closes_batch);
             topic.sticky.sent(partition, size, self.config().batch_size, is_open);
         }
         let Place { slot, ticket, filled, opened, .. } = place;
         self.intercept(&slot, ticket);
-        self.run_after_add(&queue, opened, filled);
+        if opened || filled || !threads {
+            self.run_after_add(queue, opened, filled);
+        }
         if self.config().acks == Acks::None {
             let metadata =
                 RecordMetadata { topic_partition: queue.log.tp.clone(), offset: None, timestamp };
             let result = Ok(metadata);
             self.config().interceptors.on_acknowledgement(&result);
-            return Ok(Delivery::ready(result));
+            return Ok(Some(Delivery::ready(result)));
         }
-        Ok(Delivery::pending(self.pending(slot, &queue), ticket))
+        Ok(Some(Delivery::pending(Pending(slot), ticket)))
     }
 
     /// Has the interceptors see a result before the callbacks do. With `acks=0` there is none to
@@ -142,26 +157,21 @@ impl Inner {
         }
     }
 
-    pub(super) fn pending(&self, slot: Arc<BatchSlot>, queue: &Arc<PartitionQueue>) -> Pending {
-        Pending {
-            slot,
-            queue: Arc::downgrade(queue),
-            clock: self.client.clock().clone(),
-            threads: self.client.broker.config.has_threads(),
-        }
-    }
-
-    pub(super) fn block_limit(&self, may_block: bool) -> BlockLimit {
+    pub(super) fn block_limit(&self, may_block: bool) -> BlockLimit<'_> {
         let max = if may_block { self.config().max_block } else { Duration::ZERO };
-        BlockLimit::new(self.client.clock().clone(), max)
+        BlockLimit::new(self.client.clock(), max)
     }
 
-    /// Everything that can be wrong with a record before it is added to a batch.
-    pub(super) fn check(
+    /// Everything that can be wrong with a record before it is added to a batch. Its topic is
+    /// taken from what is `known`, or looked up and put into `found`.
+    #[inline]
+    pub(super) fn check<'a>(
         &self,
         record: &ProducerRecord<'_>,
-        limit: &mut BlockLimit,
-    ) -> Result<Checked> {
+        known: Option<&'a Arc<Known>>,
+        found: &'a mut Option<Arc<TopicQueues>>,
+        limit: &mut BlockLimit<'_>,
+    ) -> Result<Checked<'a>> {
         self.check_open()?;
         if names::is_internal(&record.topic) {
             return Err(Error::kafka(
@@ -171,15 +181,8 @@ impl Inner {
         }
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let size = BatchBuilder::record_size_max(key, value, &record.headers);
-        let limits = [
-            ("max.request.size", self.config().max_request_size),
-            ("buffer.memory", self.config().buffer_memory),
-        ];
-        if let Some((key, max)) = limits.into_iter().find(|(_, max)| size > *max) {
-            return Err(Error::kafka(
-                ErrorCode::MessageTooLarge,
-                format!("a record of up to {size} bytes is over {key} = {max}"),
-            ));
+        if size > self.config().max_request_size.min(self.config().buffer_memory) {
+            return Err(self.too_large(size));
         }
         let timestamp = record.timestamp.unwrap_or_else(|| self.client.clock().wall_millis());
         if timestamp < 0 {
@@ -188,18 +191,34 @@ impl Inner {
                 format!("timestamp {timestamp} is negative"),
             ));
         }
-        let topic = self.topic(&record.topic, limit)?;
-        let chosen = self.choose(record, &topic)?;
-        let partition = chosen.unwrap_or_else(|| self.stick(&topic));
-        let Some(queue) = topic.queue(partition).cloned() else {
+        let topic = match known.and_then(|known| known.get(&*record.topic)) {
+            Some(topic) => topic,
+            None => found.insert(self.topic(&record.topic, limit)?),
+        };
+        let chosen = self.choose(record, topic)?;
+        let partition = chosen.unwrap_or_else(|| self.stick(topic));
+        let Some(queue) = topic.queue(partition) else {
             return Err(no_partition(&record.topic, partition, topic.count()));
         };
         let sticky = chosen.is_none().then_some(topic);
         Ok(Checked { queue, sticky, size, timestamp })
     }
 
+    #[cold]
+    fn too_large(&self, size: usize) -> Error {
+        let (request, memory) = (self.config().max_request_size, self.config().buffer_memory);
+        let (key, max) = if size > request {
+            ("max.request.size", request)
+        } else {
+            ("buffer.memory", memory)
+        };
+        let message = format!("a record of up to {size} bytes is over {key} = {max}");
+        Error::kafka(ErrorCode::MessageTooLarge, message)
+    }
+
     /// A topic, once it exists.
-    fn topic(&self, name: &str, limit: &mut BlockLimit) -> Result<Arc<TopicQueues>> {
+    #[cold]
+    fn topic(&self, name: &str, limit: &mut BlockLimit<'_>) -> Result<Arc<TopicQueues>> {
         let look = || -> Result<Arc<TopicQueues>> {
             let found = self.topics.find(name);
             for queue in found.gone.iter().flat_map(|topic| &topic.partitions) {
@@ -269,7 +288,7 @@ impl Inner {
     }
 
     /// Waits for memory, up to `max.block.ms`. This thread does what frees it.
-    pub(super) fn reserve(&self, size: usize, limit: &mut BlockLimit) -> Result<Reservation> {
+    pub(super) fn reserve(&self, size: usize, limit: &mut BlockLimit<'_>) -> Result<Reservation> {
         let memory = &self.client.memory;
         let full = || {
             let total = memory.total();
@@ -338,10 +357,9 @@ impl Inner {
         let queues = self.topics.all_queues();
         let sent: Vec<_> = queues.iter().map(|queue| queue.accumulator.outstanding()).collect();
         self.run_all(Run::All, deadline);
-        for (queue, slots) in queues.iter().zip(sent) {
-            let weak = Arc::downgrade(queue);
+        for slots in sent {
             for slot in slots {
-                if !drive(&slot, &weak, Run::All, until, self.client.clock(), deadline) {
+                if !drive(&slot, Run::All, until, deadline) {
                     let message = "not everything was delivered in time";
                     return Err(Error::kafka(ErrorCode::RequestTimedOut, message));
                 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use crate::time::Clock;
 
 /// How long one call may still block. The clock is only read once something blocks.
-pub(super) struct BlockLimit {
-    clock: Clock,
+pub(super) struct BlockLimit<'a> {
+    clock: &'a Clock,
     max: Duration,
     /// Set when the call first blocks; `None` inside: never.
     deadline: Option<Option<Duration>>,
 }
 
-impl BlockLimit {
-    pub(super) fn new(clock: Clock, max: Duration) -> Self {
+impl<'a> BlockLimit<'a> {
+    pub(super) fn new(clock: &'a Clock, max: Duration) -> Self {
         Self { clock, max, deadline: None }
     }
 
@@ -23,7 +23,7 @@ impl BlockLimit {
 
     /// The moment on the monotonic clock at which it must return.
     pub(super) fn deadline(&mut self) -> Option<Duration> {
-        let (clock, max) = (&self.clock, self.max);
+        let (clock, max) = (self.clock, self.max);
         *self.deadline.get_or_insert_with(|| clock.deadline(max))
     }
 

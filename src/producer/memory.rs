@@ -87,10 +87,13 @@ impl Memory {
         waiting.iter().for_each(|waiter| waiter.signal());
     }
 
-    /// An empty buffer, with the capacity of an earlier batch if there is one.
-    pub(super) fn take_buffer(&self) -> Vec<u8> {
+    /// An empty buffer: that of an earlier batch if there is one, else one of this capacity.
+    pub(super) fn take_buffer(&self, capacity: usize) -> Vec<u8> {
         let mut state = self.state.lock();
-        let buffer = state.buffers.pop().unwrap_or_default();
+        let Some(buffer) = state.buffers.pop() else {
+            drop(state);
+            return Vec::with_capacity(capacity);
+        };
         state.kept -= buffer.capacity().min(state.kept);
         buffer
     }
@@ -199,7 +202,7 @@ mod tests {
         let memory = Memory::new(1000);
         memory.give_buffer(Vec::with_capacity(200));
         memory.give_buffer(Vec::with_capacity(100));
-        assert_eq!(memory.take_buffer().capacity(), 200);
-        assert_eq!(memory.take_buffer().capacity(), 0);
+        assert_eq!(memory.take_buffer(50).capacity(), 200);
+        assert_eq!(memory.take_buffer(50).capacity(), 50);
     }
 }

@@ -7,18 +7,18 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::accumulator::{Accumulator, Left, Material, OpenBatch, Run};
+use super::accumulator::{Accumulator, Left, Material, OpenBatch};
 use super::client::Client;
 use super::config::Acks;
 use super::identity::{Identity, Stamp};
 use super::piece::Piece;
 use super::round::Round;
-use super::slot::{AfterSync, BatchSlot};
+use super::slot::{AfterSync, BatchSlot, Home, Run, Runner};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, check_records};
 use crate::metrics::count;
@@ -48,16 +48,25 @@ pub(super) struct PartitionQueue {
     pub(super) accumulator: Accumulator,
     /// The drain token.
     held: Mutex<Held>,
+    home: Home,
 }
 
 impl PartitionQueue {
-    pub(super) fn new(log: Arc<Log>, client: Arc<Client>) -> Self {
-        Self { log, client, accumulator: Accumulator::new(), held: Mutex::default() }
+    pub(super) fn new(log: Arc<Log>, client: Arc<Client>) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let home = Home {
+                runner: this.clone() as Weak<dyn Runner>,
+                clock: client.clock().clone(),
+                threads: client.broker.config.has_threads(),
+            };
+            Self { log, client, accumulator: Accumulator::new(), held: Mutex::default(), home }
+        })
     }
 
     /// What batches of this partition are made of.
     pub(super) fn material(&self) -> Material<'_> {
-        Material { config: &self.client.config, memory: &self.client.memory, log: &self.log }
+        let Client { config, memory, .. } = &*self.client;
+        Material { config, memory, log: &self.log, home: &self.home }
     }
 
     fn token(&self, patience: Option<Duration>) -> Option<MutexGuard<'_, Held>> {
@@ -118,16 +127,6 @@ impl PartitionQueue {
         }
         self.look_after();
         sync_to
-    }
-
-    /// Gives up what is past its deadline, and runs the callbacks of decided batches. With the
-    /// sender thread, another one does so for those that are there now: it must not be kept by what
-    /// others go on sending.
-    pub(super) fn look_after(&self) {
-        self.expire(self.client.clock().monotonic());
-        if self.accumulator.deliver(self.client.broker.config.has_threads()) {
-            let _ = self.client.broker.wake_background();
-        }
     }
 
     /// Gives up what is past its deadline. What waited behind it may be run now.
@@ -421,6 +420,35 @@ impl PartitionQueue {
 
     fn fault_after(&self) -> Option<Error> {
         None
+    }
+}
+
+impl Runner for PartitionQueue {
+    fn run_for(self: Arc<Self>, which: Run, patience: Option<Duration>, goal: &BatchSlot) {
+        if let Some(end) = self.run(which, patience, Some(goal)) {
+            sync(&self.log, end, patience);
+        }
+    }
+
+    fn next_due(&self) -> Option<Duration> {
+        self.accumulator.next_due()
+    }
+
+    /// With the sender thread, another one runs the callbacks that are there now: it must not be
+    /// kept by what others go on sending.
+    fn look_after(&self) {
+        self.expire(self.client.clock().monotonic());
+        if self.accumulator.deliver(self.home.threads) {
+            let _ = self.client.broker.wake_background();
+        }
+    }
+}
+
+/// Syncs a partition, or leaves it to the sender thread if another thread's sync takes too long.
+/// A failure is told by the deliveries it fails; who synced for us tells them, too.
+pub(super) fn sync(log: &Log, end: i64, patience: Option<Duration>) {
+    if matches!(log.sync_within(end, patience), Ok(false)) {
+        log.sync_later();
     }
 }
 

@@ -16,6 +16,7 @@ pub trait Payload<'a> {
 macro_rules! borrowed_payload {
     ($($kind:ty),+) => {
         $(impl<'a> Payload<'a> for &'a $kind {
+            #[inline]
             fn into_payload(self) -> Cow<'a, [u8]> {
                 Cow::Borrowed(self.as_ref())
             }
@@ -32,6 +33,7 @@ impl<'a> Payload<'a> for Bytes {
 }
 
 impl<'a, const N: usize> Payload<'a> for &'a [u8; N] {
+    #[inline]
     fn into_payload(self) -> Cow<'a, [u8]> {
         Cow::Borrowed(self)
     }
@@ -86,6 +88,7 @@ pub struct ProducerRecord<'a> {
 
 impl<'a> ProducerRecord<'a> {
     /// A record for this topic, with neither key nor value yet.
+    #[inline]
     pub fn to(topic: impl Into<Cow<'a, str>>) -> Self {
         Self {
             topic: topic.into(),
@@ -98,12 +101,14 @@ impl<'a> ProducerRecord<'a> {
     }
 
     /// Sets the key. Records with the same key go to the same partition.
+    #[inline]
     pub fn key(mut self, key: impl Payload<'a>) -> Self {
         self.key = Some(key.into_payload());
         self
     }
 
     /// Sets the value.
+    #[inline]
     pub fn value(mut self, value: impl Payload<'a>) -> Self {
         self.value = Some(value.into_payload());
         self
@@ -123,12 +128,14 @@ impl<'a> ProducerRecord<'a> {
     }
 
     /// Sends to this partition, whatever the key says.
+    #[inline]
     pub fn partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
         self
     }
 
     /// Stamps the record, in milliseconds since 1970. Default: the broker's clock when it is sent.
+    #[inline]
     pub fn timestamp(mut self, millis: i64) -> Self {
         self.timestamp = Some(millis);
         self

@@ -25,10 +25,10 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(first: &Checked) -> Self {
+    fn new(first: &Checked<'_>) -> Self {
         Self {
-            queue: Arc::clone(&first.queue),
-            sticky: first.sticky.clone(),
+            queue: Arc::clone(first.queue),
+            sticky: first.sticky.cloned(),
             records: Vec::new(),
             size: BATCH_HEADER_LEN,
         }
@@ -49,14 +49,15 @@ impl Inner {
         let mut groups: Vec<Group<'_>> = Vec::new();
         let mut sent: Vec<Sent> = Vec::with_capacity(records.len());
         for record in records {
-            match self.check(record, &mut limit) {
+            let (known, mut found) = (self.topics.current(), None);
+            match self.check(record, known.as_deref(), &mut found, &mut limit) {
                 Err(error) => {
                     let result = Err(error);
                     self.config().interceptors.on_acknowledgement(&result);
                     sent.push(Sent::Done(result));
                 }
                 Ok(checked) => {
-                    let of = |group: &Group<'_>| Arc::ptr_eq(&group.queue, &checked.queue);
+                    let of = |group: &Group<'_>| Arc::ptr_eq(&group.queue, checked.queue);
                     let index = groups.iter().rposition(of).unwrap_or_else(|| {
                         groups.push(Group::new(&checked));
                         groups.len() - 1
@@ -76,7 +77,7 @@ impl Inner {
     }
 
     /// Sends the records of one partition; `None` with `acks=0`, when there is nothing to wait for.
-    fn send_group(&self, group: &Group<'_>, limit: &mut BlockLimit) -> Result<Option<Pending>> {
+    fn send_group(&self, group: &Group<'_>, limit: &mut BlockLimit<'_>) -> Result<Option<Pending>> {
         let queue = &group.queue;
         let total = self.client.memory.total();
         if group.size > total {
@@ -112,7 +113,7 @@ impl Inner {
             topic.sticky.sent(partition, group.size, self.config().batch_size, false);
         }
         self.run_after_add(queue, true, true);
-        Ok((acks != Acks::None).then(|| self.pending(slot, queue)))
+        Ok((acks != Acks::None).then(|| Pending(slot)))
     }
 
     /// Puts together what became of each record.

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::memory::Reservation;
 use super::metadata::RecordMetadata;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, Synced};
+use crate::time::Clock;
 use crate::types::TopicPartition;
 use crate::wait::{Waiter, contain};
 
@@ -75,9 +76,44 @@ impl State {
     }
 }
 
+/// Which batches to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Run {
+    /// Those that are full: what they left behind may wait for company.
+    Full,
+    /// Those that are due.
+    Due,
+    /// All there are.
+    All,
+    /// All there are, for the last time: what fails now is not tried again.
+    Last,
+}
+
+/// Who runs batches: the queue of their partition.
+pub(super) trait Runner: Send + Sync {
+    /// Runs batches on this thread until `goal` has what it needs, and syncs them; not for longer
+    /// than `patience` behind other threads.
+    fn run_for(self: Arc<Self>, which: Run, patience: Option<Duration>, goal: &BatchSlot);
+    /// When something is to be done next.
+    fn next_due(&self) -> Option<Duration>;
+    /// Gives up what is past its deadline, and runs the callbacks of decided batches.
+    fn look_after(&self);
+}
+
+/// Where batches come from.
+#[derive(Clone)]
+pub(super) struct Home {
+    /// Gone when the producer is; its batches have been run by then.
+    pub(super) runner: Weak<dyn Runner>,
+    pub(super) clock: Clock,
+    /// Whether a thread of the broker runs what nobody waits for.
+    pub(super) threads: bool,
+}
+
 /// The slot of one batch.
 pub(super) struct BatchSlot {
     tp: TopicPartition,
+    pub(super) home: Home,
     /// On the monotonic clock: `delivery.timeout.ms` after the batch was opened.
     pub(super) deadline: Duration,
     state: Mutex<State>,
@@ -88,9 +124,10 @@ impl BatchSlot {
         tp: TopicPartition,
         deadline: Duration,
         reservation: Reservation,
+        home: Home,
     ) -> Arc<Self> {
         let state = State { reservation: Some(reservation), ..State::default() };
-        Arc::new(Self { tp, deadline, state: Mutex::new(state) })
+        Arc::new(Self { tp, home, deadline, state: Mutex::new(state) })
     }
 
     /// The answer to one record's delivery, if there is one yet.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 
 use super::client::Client;
 use super::queue::PartitionQueue;
@@ -31,11 +32,16 @@ impl TopicQueues {
     }
 }
 
+/// Topics by their names.
+pub(super) type Known = BTreeMap<Arc<str>, Arc<TopicQueues>>;
+
 /// The topics a producer has sent to.
 pub(super) struct Topics {
     client: Arc<Client>,
-    /// Leaf lock, held for a look.
-    known: RwLock<BTreeMap<Arc<str>, Arc<TopicQueues>>>,
+    /// Read by every record that is sent, on many threads at once; changed as a whole.
+    known: ArcSwap<Known>,
+    /// Held by who changes it.
+    changing: Mutex<()>,
     /// The broker's topics when `known` was last checked against them.
     seen_version: AtomicU64,
     closed: AtomicBool,
@@ -53,19 +59,25 @@ impl Topics {
         let version = client.broker.topics_version.load(Ordering::Acquire);
         Self {
             client,
-            known: RwLock::default(),
+            known: ArcSwap::default(),
+            changing: Mutex::default(),
             seen_version: AtomicU64::new(version),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// What is known, if no topic came, grew or went since.
+    #[inline]
+    pub(super) fn current(&self) -> Option<Guard<Arc<Known>>> {
+        let version = self.client.broker.topics_version.load(Ordering::Acquire);
+        (self.seen_version.load(Ordering::Acquire) == version).then(|| self.known.load())
     }
 
     /// The queues of a topic. Topics that came, grew or were made anew since are looked up again;
     /// one that is missing is made if the broker may do that.
     pub(super) fn find(&self, name: &str) -> Found {
         let version = self.client.broker.topics_version.load(Ordering::Acquire);
-        if self.seen_version.load(Ordering::Acquire) == version
-            && let Some(known) = self.known.read().get(name)
-        {
+        if let Some(known) = self.current().as_ref().and_then(|known| known.get(name)) {
             return Found { topic: Ok(Arc::clone(known)), gone: Vec::new() };
         }
         let mut gone = self.refresh();
@@ -80,7 +92,7 @@ impl Topics {
                 }
             }
         };
-        let known = self.known.read();
+        let known = self.known.load();
         // The version is taken when all that is known is current.
         if known.values().all(|topic| self.is_current(topic)) {
             self.seen_version.store(version, Ordering::Release);
@@ -93,7 +105,9 @@ impl Topics {
     fn refresh(&self) -> Vec<Arc<TopicQueues>> {
         let mut gone = Vec::new();
         let mut there = Vec::new();
-        self.known.write().retain(|name, topic| {
+        let changing = self.changing.lock();
+        let mut known = Known::clone(&self.known.load());
+        known.retain(|name, topic| {
             let state = self.client.broker.topic(name).filter(|state| state.id == topic.id);
             match &state {
                 Some(state) => there.push(Arc::clone(state)),
@@ -101,6 +115,8 @@ impl Topics {
             }
             state.is_some()
         });
+        self.known.store(Arc::new(known));
+        drop(changing);
         // Who holds one still looks again.
         gone.iter().flat_map(|topic| &topic.partitions).for_each(|q| q.accumulator.close());
         for state in there {
@@ -116,7 +132,8 @@ impl Topics {
         state: &TopicState,
         gone: &mut Vec<Arc<TopicQueues>>,
     ) -> Option<Arc<TopicQueues>> {
-        let mut known = self.known.write();
+        let _changing = self.changing.lock();
+        let mut known = Known::clone(&self.known.load());
         let is_there = self.client.broker.topic(&state.name).is_some_and(|now| now.id == state.id);
         if !is_there {
             return None;
@@ -132,10 +149,12 @@ impl Topics {
             if self.closed.load(Ordering::Acquire) {
                 queue.accumulator.close();
             }
-            partitions.push(Arc::new(queue));
+            partitions.push(queue);
         }
         let new = Arc::new(TopicQueues { id: state.id, partitions, sticky: Sticky::default() });
-        if let Some(old) = known.insert(Arc::clone(&state.name), Arc::clone(&new))
+        let old = known.insert(Arc::clone(&state.name), Arc::clone(&new));
+        self.known.store(Arc::new(known));
+        if let Some(old) = old
             && old.id != new.id
         {
             old.partitions.iter().for_each(|queue| queue.accumulator.close());
@@ -153,7 +172,7 @@ impl Topics {
     }
 
     pub(super) fn all_queues(&self) -> Vec<Arc<PartitionQueue>> {
-        let known = self.known.read();
+        let known = self.known.load();
         known.values().flat_map(|topic| topic.partitions.iter().cloned()).collect()
     }
 

@@ -29,8 +29,10 @@ use super::view::RecordView;
 /// # Ok::<(), logreel::Error>(())
 /// ```
 pub struct BatchBuilder {
-    /// 61 bytes for the header, then the records, not compressed.
+    /// 61 bytes for the header, then the records, not compressed, then room for more.
     buffer: Vec<u8>,
+    /// How much of the buffer is the batch.
+    used: usize,
     /// The fields of the header as far as they are known.
     header: BatchHeader,
     level: Option<i32>,
@@ -56,10 +58,12 @@ impl BatchBuilder {
     /// capacity is used.
     #[must_use]
     pub fn with_buffer(mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        buffer.resize(BATCH_HEADER_LEN, 0);
+        if buffer.len() < BATCH_HEADER_LEN {
+            buffer.resize(BATCH_HEADER_LEN, 0);
+        }
         Self {
             buffer,
+            used: BATCH_HEADER_LEN,
             header: BatchHeader {
                 base_offset: 0,
                 base_timestamp: -1,
@@ -183,6 +187,26 @@ impl BatchBuilder {
         self.push(self.next_delta, timestamp, key, value, Headers::Owned(headers))
     }
 
+    /// The same, unless it would make a batch that has records larger than `limit`: then nothing is
+    /// added, and the answer is `None`.
+    #[inline]
+    pub(crate) fn append_within(
+        &mut self,
+        limit: usize,
+        timestamp: Option<i64>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+    ) -> Result<Option<i32>, BuildError> {
+        let (parts, body) =
+            self.measure(self.next_delta, timestamp, key, value, Headers::Owned(headers))?;
+        let size = self.used.saturating_add(length_size(body)).saturating_add(body);
+        if size > limit && !self.is_empty() {
+            return Ok(None);
+        }
+        self.write(&parts, body, timestamp).map(Some)
+    }
+
     /// Adds a record at `offset_delta` from the base offset, above the record before it.
     ///
     /// # Errors
@@ -221,34 +245,72 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: Headers<'_>,
     ) -> Result<i32, BuildError> {
+        let (parts, body) = self.measure(offset_delta, timestamp, key, value, headers)?;
+        self.write(&parts, body, timestamp)
+    }
+
+    /// What a record would be here, and how large without its length.
+    #[inline]
+    fn measure<'a>(
+        &self,
+        offset_delta: i64,
+        timestamp: Option<i64>,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        headers: Headers<'a>,
+    ) -> Result<(Parts<'a>, usize), BuildError> {
         let offset_delta = self.check_delta(offset_delta)?;
         if let Some(timestamp) = timestamp.filter(|timestamp| *timestamp < 0) {
             return Err(BuildError::InvalidTimestamp(timestamp));
         }
-        let stored = timestamp.unwrap_or(-1);
-        let base = if self.has_base_timestamp { self.header.base_timestamp } else { stored };
-        let timestamp_delta = stored.wrapping_sub(base);
+        let timestamp_delta = timestamp.unwrap_or(-1).wrapping_sub(self.base_timestamp(timestamp));
         let parts = Parts { timestamp_delta, offset_delta, key, value, headers };
         let body = parts.body_size();
-        let size = (self.buffer.len() - BATCH_HEADER_LEN)
-            .saturating_add(length_size(body))
-            .saturating_add(body);
-        if size > DECOMPRESSED_BYTES_MAX {
+        Ok((parts, body))
+    }
+
+    /// The base of the timestamps, once this one is in the batch.
+    #[inline]
+    fn base_timestamp(&self, timestamp: Option<i64>) -> i64 {
+        if self.has_base_timestamp { self.header.base_timestamp } else { timestamp.unwrap_or(-1) }
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        parts: &Parts<'_>,
+        body: usize,
+        timestamp: Option<i64>,
+    ) -> Result<i32, BuildError> {
+        let end = self.used.saturating_add(length_size(body)).saturating_add(body);
+        if end > DECOMPRESSED_BYTES_MAX + BATCH_HEADER_LEN {
+            let size = end - BATCH_HEADER_LEN;
             return Err(BuildError::TooLarge { size, limit: DECOMPRESSED_BYTES_MAX });
         }
-        parts.write(body, &mut self.buffer);
+        if self.buffer.len() < end {
+            self.make_room(end);
+        }
+        parts.write(body, self.buffer.get_mut(self.used..end).unwrap_or_default());
+        self.used = end;
 
-        self.header.base_timestamp = base;
+        self.header.base_timestamp = self.base_timestamp(timestamp);
         self.has_base_timestamp = true;
         self.header.count = self.header.count.saturating_add(1);
-        self.next_delta = i64::from(offset_delta) + 1;
-        self.has_null_key |= key.is_none();
+        self.next_delta = i64::from(parts.offset_delta) + 1;
+        self.has_null_key |= parts.key.is_none();
         if let Some(timestamp) = timestamp {
             let min = self.min_timestamp.map_or(timestamp, |min| min.min(timestamp));
             self.min_timestamp = Some(min);
             self.max_timestamp = self.max_timestamp.max(Some(timestamp));
         }
-        Ok(offset_delta)
+        Ok(parts.offset_delta)
+    }
+
+    /// Makes the buffer at least `end` bytes long, and twice as long as it was: each byte of it is
+    /// cleared once.
+    #[cold]
+    fn make_room(&mut self, end: usize) {
+        self.buffer.resize(end.max(self.buffer.len().saturating_mul(2)), 0);
     }
 
     #[inline]
@@ -285,6 +347,7 @@ impl BatchBuilder {
     /// How many bytes a record can take at most in any batch, not compressed: at most 19 more than
     /// it takes as the first of one.
     #[must_use]
+    #[inline]
     pub fn record_size_max(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header]) -> usize {
         payload_size(key, value, Headers::Owned(headers)).saturating_add(RECORD_OVERHEAD_MAX)
     }
@@ -293,7 +356,7 @@ impl BatchBuilder {
     #[must_use]
     #[inline]
     pub fn size(&self) -> usize {
-        self.buffer.len()
+        self.used
     }
 
     /// How many records there are.
@@ -336,7 +399,8 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// [`BuildError::Empty`] without records, unless it replaces a batch; what [`compress`] says.
-    pub fn seal(self) -> Result<SealedBatch, BuildError> {
+    pub fn seal(mut self) -> Result<SealedBatch, BuildError> {
+        self.buffer.truncate(self.used);
         let mut header = self.header;
         match &self.original {
             None if self.is_empty() => return Err(BuildError::Empty),

@@ -1,13 +1,13 @@
 //! One record, written.
 //!
-//! A record starts with its own length, so its size is computed first; then it is appended to the
-//! buffer in a few copies, without a buffer of its own.
+//! A record starts with its own length, so its size is computed first; then it is written into its
+//! place in a few copies, without a buffer of its own.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::varint::{Scratch, varint_len};
+use super::varint::{Filler, Packed, varint_len};
 use super::view::{HeaderView, RecordView};
 
 /// A header to be written with a record (KIP-82): a name, and a value that may be null.
@@ -97,6 +97,7 @@ impl<'a> Headers<'a> {
     #[inline]
     fn size(self) -> usize {
         let bytes = match self {
+            Self::Owned([]) => return 1,
             Self::Owned(headers) => headers.iter().fold(0usize, |sum, header| {
                 sum.saturating_add(nullable_size(Some(header.key.as_bytes())))
                     .saturating_add(nullable_size(header.value()))
@@ -106,23 +107,20 @@ impl<'a> Headers<'a> {
         length_size(self.count()).saturating_add(bytes)
     }
 
-    fn write(self, out: &mut Vec<u8>) {
+    #[inline]
+    fn write(self, out: &mut Filler<'_>) {
         match self {
-            Self::Owned([]) => out.push(0),
+            Self::Owned([]) => out.bytes(&[0]),
             Self::Owned(headers) => {
-                let mut count = Scratch::new();
-                count.varint(signed(headers.len()));
-                out.extend_from_slice(count.as_slice());
+                out.varint(signed(headers.len()));
                 for header in headers {
                     write_nullable(out, Some(header.key.as_bytes()));
                     write_nullable(out, header.value());
                 }
             }
             Self::Raw(count, bytes) => {
-                let mut scratch = Scratch::new();
-                scratch.varint(i64::from(count));
-                out.extend_from_slice(scratch.as_slice());
-                out.extend_from_slice(bytes);
+                out.varint(i64::from(count));
+                out.bytes(bytes);
             }
         }
     }
@@ -146,21 +144,23 @@ impl Parts<'_> {
         payload_size(self.key, self.value, self.headers).saturating_add(small)
     }
 
-    /// Appends the record. `body_size` is what [`body_size`](Self::body_size) said; the caller has
-    /// compared it with the limit of a batch, so that every length fits an `i32`.
+    /// Writes the record into its place, which is as large as it is. `body_size` is what
+    /// [`body_size`](Self::body_size) said; the caller has compared it with the limit of a batch, so
+    /// that every length fits an `i32`.
     #[inline]
-    pub(crate) fn write(&self, body_size: usize, out: &mut Vec<u8>) {
-        out.reserve(length_size(body_size).saturating_add(body_size));
-        let mut front = Scratch::new();
-        front.varint(signed(body_size));
-        front.byte(0);
-        front.varint(self.timestamp_delta);
-        front.varint(self.offset_delta.into());
-        front.varint(self.key.map_or(-1, |key| signed(key.len())));
-        out.extend_from_slice(front.as_slice());
-        out.extend_from_slice(self.key.unwrap_or_default());
-        write_nullable(out, self.value);
-        self.headers.write(out);
+    pub(crate) fn write(&self, body_size: usize, place: &mut [u8]) {
+        let mut out = Filler::new(place);
+        let (length, offset_delta) = (signed(body_size), i64::from(self.offset_delta));
+        // The zero is that of the attributes.
+        if Packed::fits(length) && Packed::fits(self.timestamp_delta) {
+            out.packed(Packed::default().and(length).and(0).and(self.timestamp_delta));
+        } else {
+            [length, 0, self.timestamp_delta].into_iter().for_each(|n| out.varint(n));
+        }
+        out.varint(offset_delta);
+        write_nullable(&mut out, self.key);
+        write_nullable(&mut out, self.value);
+        self.headers.write(&mut out);
     }
 }
 
@@ -185,11 +185,14 @@ fn nullable_size(bytes: Option<&[u8]>) -> usize {
 }
 
 #[inline]
-fn write_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    let mut length = Scratch::new();
-    length.varint(bytes.map_or(-1, |bytes| signed(bytes.len())));
-    out.extend_from_slice(length.as_slice());
-    out.extend_from_slice(bytes.unwrap_or_default());
+fn write_nullable(out: &mut Filler<'_>, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => {
+            out.varint(signed(bytes.len()));
+            out.bytes(bytes);
+        }
+        None => out.varint(-1),
+    }
 }
 
 /// The length of a slice is never above `isize::MAX`; sums saturate.

@@ -23,50 +23,104 @@ fn unzigzag64(z: u64) -> i64 {
 /// How many bytes `n` takes, as an `i32` or as an `i64`: the two forms agree.
 #[inline]
 pub(crate) fn varint_len(n: i64) -> usize {
+    if zigzag(n) < 0x80 {
+        return 1;
+    }
     let bits = 64 - (zigzag(n) | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }
 
-/// A few bytes on the stack in which the small fields of a record are put together, so that the
-/// buffer grows by one copy and not byte by byte.
-#[derive(Debug)]
-pub(crate) struct Scratch {
-    bytes: [u8; Self::CAPACITY],
-    len: usize,
+/// Numbers of at most two bytes each, as those of most records are, put together in a register so
+/// that they are written with one store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Packed {
+    bytes: u64,
+    bits: u32,
 }
 
-impl Scratch {
-    /// Record length, attributes, timestamp delta, offset delta and key length at their longest
-    /// take 26 bytes. No caller puts more together.
-    const CAPACITY: usize = 32;
-
+impl Packed {
+    /// Whether a number takes at most two bytes.
     #[inline]
-    pub(crate) fn new() -> Self {
-        Self { bytes: [0; Self::CAPACITY], len: 0 }
+    pub(crate) fn fits(n: i64) -> bool {
+        zigzag(n) < 1 << 14
     }
 
+    /// The same bytes and one number more, which [`fits`](Self::fits); at most four.
     #[inline]
-    pub(crate) fn byte(&mut self, byte: u8) {
-        debug_assert!(self.len < Self::CAPACITY);
-        if let Some(slot) = self.bytes.get_mut(self.len) {
-            *slot = byte;
-            self.len += 1;
+    pub(crate) fn and(self, n: i64) -> Self {
+        let n = zigzag(n) & 0x3fff;
+        let (low, high) = (n & 0x7f, n >> 7);
+        let (bytes, bits) = if high == 0 { (low, 8) } else { (low | 0x80 | high << 8, 16) };
+        Self { bytes: self.bytes | bytes << (self.bits & 63), bits: self.bits + bits }
+    }
+
+    /// How many bytes they take.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        (self.bits / 8) as usize
+    }
+
+    /// The bytes, and zeros behind them.
+    #[inline]
+    pub(crate) fn bytes(self) -> [u8; 8] {
+        self.bytes.to_le_bytes()
+    }
+}
+
+/// Fills a slice from its beginning. What does not fit is left out; the caller knows the size.
+#[derive(Debug)]
+pub(crate) struct Filler<'a> {
+    room: &'a mut [u8],
+}
+
+impl<'a> Filler<'a> {
+    #[inline]
+    pub(crate) fn new(room: &'a mut [u8]) -> Self {
+        Self { room }
+    }
+
+    /// Adds bytes.
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        let room = std::mem::take(&mut self.room);
+        debug_assert!(bytes.len() <= room.len());
+        if let Some((front, rest)) = room.split_at_mut_checked(bytes.len()) {
+            front.copy_from_slice(bytes);
+            self.room = rest;
         }
     }
 
+    /// Adds small numbers, with one store where there is room for it: what it writes behind them is
+    /// written again.
+    #[inline]
+    pub(crate) fn packed(&mut self, packed: Packed) {
+        let room = std::mem::take(&mut self.room);
+        let (bytes, len) = (packed.bytes(), packed.len());
+        match room.first_chunk_mut() {
+            Some(front) => *front = bytes,
+            None => room.iter_mut().zip(bytes).take(len).for_each(|(slot, byte)| *slot = byte),
+        }
+        self.room = room.get_mut(len..).unwrap_or_default();
+    }
+
+    /// Adds a number.
     #[inline]
     pub(crate) fn varint(&mut self, n: i64) {
-        let mut rest = zigzag(n);
-        while rest >= 0x80 {
-            self.byte((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
+        if Packed::fits(n) {
+            self.packed(Packed::default().and(n));
+        } else {
+            self.long_varint(n);
         }
-        self.byte((rest & 0x7f) as u8);
     }
 
-    #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+    #[cold]
+    fn long_varint(&mut self, n: i64) {
+        let mut rest = zigzag(n);
+        while rest >= 0x80 {
+            self.bytes(&[(rest & 0x7f) as u8 | 0x80]);
+            rest >>= 7;
+        }
+        self.bytes(&[(rest & 0x7f) as u8]);
     }
 }
 
@@ -130,9 +184,11 @@ mod tests {
     use super::*;
 
     fn encode(n: i64) -> Vec<u8> {
-        let mut scratch = Scratch::new();
-        scratch.varint(n);
-        scratch.as_slice().to_vec()
+        let mut bytes = [0; 10];
+        let mut filler = Filler::new(&mut bytes);
+        filler.varint(n);
+        let left = filler.room.len();
+        bytes[..10 - left].to_vec()
     }
 
     #[test]
@@ -172,6 +228,22 @@ mod tests {
             }
         }
         assert_eq!(encode(i64::MIN).len(), 10);
+    }
+
+    #[test]
+    fn packed_numbers_are_the_same_bytes() {
+        for numbers in [[0i64, -1, 63, 64], [-64, -65, 8191, -8192], [8191; 4], [-8192; 4]] {
+            assert!(numbers.iter().all(|n| Packed::fits(*n)));
+            let packed = numbers.iter().fold(Packed::default(), |packed, n| packed.and(*n));
+            let expected: Vec<u8> = numbers.iter().flat_map(|n| encode(*n)).collect();
+            // With room for a whole store, and without.
+            for room in [20, expected.len()] {
+                let mut out = vec![7; room];
+                Filler::new(&mut out).packed(packed);
+                assert_eq!(out[..expected.len()], expected);
+            }
+        }
+        assert!(!Packed::fits(8192) && !Packed::fits(-8193) && !Packed::fits(i64::MIN));
     }
 
     #[test]

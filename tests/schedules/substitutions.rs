@@ -14,7 +14,7 @@ const EVERYWHERE: [(&str, &str); 4] = [
 ];
 
 /// Put in place where they stand, once in this file.
-const ONCE: [(&str, &str, &str); 3] = [
+const ONCE: [(&str, &str, &str); 4] = [
     (
         "metrics/meter.rs",
         "use std::sync::{Arc, Mutex, PoisonError};",
@@ -25,6 +25,7 @@ const ONCE: [(&str, &str, &str); 3] = [
         "use std::time::{Duration, Instant, SystemTime};",
         "use std::time::Duration;\nuse crate::schedules::{Instant, SystemTime};",
     ),
+    ("time.rs", "wall::millis(precise_millis)", "precise_millis().0"),
     ("lib.rs", "mod wait;", "mod wait;\npub mod schedules;"),
 ];
 
