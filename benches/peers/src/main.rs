@@ -1,32 +1,50 @@
 //! Runs the workloads side by side and prints what they came to.
 //!
-//!     cargo run --release --manifest-path benches/peers/Cargo.toml -- table
+//! ```text
+//! cargo run --release --manifest-path benches/peers/Cargo.toml -- table
+//! ```
 //!
-//! `--only NAME` runs one workload, `--rounds N` so many rounds (7), `--test` each once with few
-//! records, `--no-peers` leaves the others out, `--text` prints reports in place of the table.
+//! `table` prints the table of the README and everything that was measured; with `--write` it puts
+//! them into `README.md` and `benches/RESULTS.md`. Without a command each workload is reported as
+//! soon as it is done. `--only NAME` runs one workload (may be given more than once), `--rounds N`
+//! so many rounds (7), `--test` each once with few records, `--no-peers` leaves the others out.
 
 #[path = "../../work/mod.rs"]
 mod work;
 
+mod channels;
+mod compete;
+mod join;
+mod logs;
+
+use std::time::Instant;
+
 use work::Scale;
 
 fn main() {
+    work::open::measure_if_told();
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let value = |name: &str| {
-        let at = args.iter().position(|arg| arg == name)?;
-        args.get(at + 1).cloned()
+    let has = |name: &str| args.iter().any(|arg| arg == name);
+    let values = |name: &str| -> Vec<String> {
+        let pairs = args.windows(2).filter(|pair| pair[0] == name);
+        pairs.map(|pair| pair[1].clone()).collect()
     };
     let scale = Scale::from_args();
     let rounds = match scale {
         Scale::Test => 1,
-        Scale::Full => value("--rounds").map_or(7, |n| n.parse().expect("a number of rounds")),
+        Scale::Full => values("--rounds").pop().map_or(7, |n| n.parse().expect("a number")),
     };
-    let only = value("--only");
+    let only = values("--only");
     for (name, make) in work::all() {
-        if only.as_ref().is_some_and(|only| only != name) {
+        if !only.is_empty() && !only.iter().any(|only| only == name) {
             continue;
         }
-        let measured = make(scale).measure(rounds);
-        println!("{name}: {}", measured.report());
+        let began = Instant::now();
+        let mut workload = make(scale);
+        if !has("--no-peers") {
+            workload = join::join(name, scale, workload);
+        }
+        println!("{name}: {}", workload.measure(rounds).report());
+        eprintln!("{name}: {:.1} s", began.elapsed().as_secs_f64());
     }
 }
