@@ -41,7 +41,7 @@ fn preallocates() -> bool {
 /// One thread that waits for every record.
 pub fn one_waits(scale: Scale, size: usize) -> Workload {
     let payload = Rc::new(Payload::new(size));
-    let records = scale.records(2_000);
+    let records = scale.records(1_000);
     let expected = payload.sum(records);
     let name = format!("durable, one waits for each, {}", shown(size));
     let mut work =
@@ -92,7 +92,7 @@ pub fn eight_wait(scale: Scale, size: usize) -> Workload {
     const THREADS: usize = 8;
     const RAW: &str = "raw, 8 records a fdatasync, extending";
     let payload = Arc::new(Payload::new(size));
-    let each = scale.records(1_500);
+    let each = scale.records(500);
     let expected = payload.sum(each * THREADS);
     let raw = Arc::clone(&payload);
     let name = format!("durable, 8 threads wait for each, {}", shown(size));

@@ -154,18 +154,16 @@ pub fn resident() -> f64 {
 
 fn idle(scale: Scale) -> Workload {
     let partitions = scale.records(10_000);
+    let dir = tempfile::tempdir().unwrap();
+    let broker = subject::broker(dir.path(), partitions as i32);
+    for partition in broker.topic(TOPIC).unwrap().partitions() {
+        partition.append([(Some("key"), Some("value"))]).unwrap();
+    }
+    broker.close().unwrap();
     let settings = format!("{partitions} partitions with a record each, closed and opened again");
     Workload::new("memory of idle partitions", settings, Unit::Bytes)
         .bound("at most 100 MiB", f64::from(100 << 20))
-        .ours("logreel", Survives::Unasked, move || {
-            let dir = tempfile::tempdir().unwrap();
-            let broker = subject::broker(dir.path(), partitions as i32);
-            for partition in broker.topic(TOPIC).unwrap().partitions() {
-                partition.append([(Some("key"), Some("value"))]).unwrap();
-            }
-            broker.close().unwrap();
-            in_a_fresh_process(dir.path(), partitions)
-        })
+        .ours("logreel", Survives::Unasked, move || in_a_fresh_process(dir.path(), partitions))
         .goal("logreel", 1.0, "at most 100 MiB")
 }
 

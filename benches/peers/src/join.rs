@@ -106,10 +106,10 @@ fn one_durable(work: Workload, scale: Scale, size: usize) -> Workload {
 }
 
 fn eight_durable(work: Workload, scale: Scale) -> Workload {
-    let each = scale.records(800);
-    let mut work = durable::<Mutex<Seglog>>(work, 100, 8, each / 4);
-    work = durable::<Redb>(work, 100, 8, each / 4);
-    work = durable::<Kafko>(work, 100, 8, each / 4);
+    let each = scale.records(500);
+    let mut work = durable::<Mutex<Seglog>>(work, 100, 8, each / 3);
+    work = durable::<Redb>(work, 100, 8, each / 3);
+    work = durable::<Kafko>(work, 100, 8, each / 3);
     #[cfg(feature = "raft-engine")]
     {
         work = durable::<RaftEngine>(work, 100, 8, each).goal("logreel", 1.0, "raft-engine");

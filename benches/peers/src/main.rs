@@ -16,7 +16,10 @@ mod channels;
 mod compete;
 mod join;
 mod logs;
+mod machine;
+mod table;
 
+use std::path::Path;
 use std::time::Instant;
 
 use work::Scale;
@@ -29,12 +32,14 @@ fn main() {
         let pairs = args.windows(2).filter(|pair| pair[0] == name);
         pairs.map(|pair| pair[1].clone()).collect()
     };
+    let is_table = args.first().is_some_and(|arg| arg == "table");
     let scale = Scale::from_args();
     let rounds = match scale {
         Scale::Test => 1,
         Scale::Full => values("--rounds").pop().map_or(7, |n| n.parse().expect("a number")),
     };
     let only = values("--only");
+    let mut all = Vec::new();
     for (name, make) in work::all() {
         if !only.is_empty() && !only.iter().any(|only| only == name) {
             continue;
@@ -44,7 +49,20 @@ fn main() {
         if !has("--no-peers") {
             workload = join::join(name, scale, workload);
         }
-        println!("{name}: {}", workload.measure(rounds).report());
+        let measured = workload.measure(rounds);
+        if is_table {
+            all.push(measured);
+        } else {
+            println!("{name}: {}", measured.report());
+        }
         eprintln!("{name}: {:.1} s", began.elapsed().as_secs_f64());
+    }
+    if is_table {
+        let command = "cargo run --release --manifest-path benches/peers/Cargo.toml -- table";
+        let machine = machine::described(command);
+        println!("{}\n{}", table::compact(&machine, &all), table::detailed(&machine, &all));
+        if has("--write") {
+            table::write(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")), &machine, &all);
+        }
     }
 }
