@@ -100,7 +100,7 @@ pub fn scan_frames(path: &Path) -> Sum {
 
 /// Touches every key and value, without making the touching the work: the first eight and the last
 /// eight bytes of each, and a byte of every cache line between them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Touch {
     count: usize,
     sum: u64,

@@ -5,15 +5,17 @@
 //! ```
 //!
 //! `table` prints the table of the README and everything that was measured; with `--write` it puts
-//! them into `README.md` and `benches/RESULTS.md`. Without a command each workload is reported as
-//! soon as it is done. `--only NAME` runs one workload (may be given more than once), `--rounds N`
-//! so many rounds (7), `--test` each once with few records, `--no-peers` leaves the others out.
+//! them into `README.md` and `benches/RESULTS.md`. `growth` measures how cost grows, draws it into
+//! `benches/plots` and prints the figures. Without a command each workload is reported as soon as it
+//! is done. `--only NAME` runs one workload (may be given more than once), `--rounds N` so many
+//! rounds (7), `--test` each once with few records, `--no-peers` leaves the others out.
 
 #[path = "../../work/mod.rs"]
 mod work;
 
 mod channels;
 mod compete;
+mod growth;
 mod join;
 mod logs;
 mod machine;
@@ -38,6 +40,11 @@ fn main() {
         Scale::Test => 1,
         Scale::Full => values("--rounds").pop().map_or(7, |n| n.parse().expect("a number")),
     };
+    if args.first().is_some_and(|arg| arg == "growth") {
+        let scratch = tempfile::tempdir().unwrap();
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plots");
+        return growth::run(scale, if scale == Scale::Test { scratch.path() } else { &kept });
+    }
     let only = values("--only");
     let mut all = Vec::new();
     for (name, make) in work::all() {
