@@ -75,13 +75,12 @@ pub fn latency(work: Workload, count: usize) -> Workload {
 
 /// kafko with a task for the partition, and both ends on threads of their own.
 struct KafkoBus {
-    log: kafko::Broker,
+    log: kafko::Broker<2>,
 }
 
 impl KafkoBus {
     fn new(dir: &Path) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-        Self { log: kafko::Broker::new(dir, runtime) }
+        Self { log: kafko::Broker::new(dir) }
     }
 
     fn consumer(&self) -> ::kafko::Consumer {

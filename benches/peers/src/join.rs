@@ -49,14 +49,15 @@ fn send(work: Workload, scale: Scale, size: usize) -> Workload {
 
 fn wait(work: Workload, scale: Scale, size: usize) -> Workload {
     let few = records(scale, size, 100_000);
-    let mut work = each::<Kafko>(work, Survives::Process, size, few / 2);
+    let mut work = each::<Kafko<2>>(work, Survives::Process, size, few / 2);
+    work = each::<Kafko<0>>(work, Survives::Process, size, few / 2);
     work = each::<Commitlog>(work, Survives::Process, size, few);
     work = each::<Yaque>(work, Survives::Process, size, few);
     #[cfg(feature = "raft-engine")]
     {
         work = each::<RaftEngine>(work, Survives::Process, size, few);
     }
-    work.goal("logreel", 2.5, "kafko")
+    work.goal("logreel", 2.5, "kafko").stretch("logreel", 2.5, Against::One("kafko, one thread"))
 }
 
 fn hundreds(work: Workload, scale: Scale, size: usize) -> Workload {
@@ -64,7 +65,7 @@ fn hundreds(work: Workload, scale: Scale, size: usize) -> Workload {
     let mut work = batches::<Seglog>(work, Survives::Process, size, many);
     work = batches::<Commitlog>(work, Survives::Process, size, many);
     work = batches::<Yaque>(work, Survives::Process, size, many);
-    work = batches::<Kafko>(work, Survives::Process, size, many / 2);
+    work = batches::<Kafko<0>>(work, Survives::Process, size, many / 2);
     work = batches::<Redb>(work, Survives::Nothing, size, many / 4);
     #[cfg(feature = "raft-engine")]
     {
@@ -82,7 +83,7 @@ fn four_threads(work: Workload, scale: Scale, size: usize) -> Workload {
     let mut work = threads::<Seglog>(work, Survives::Nothing, size, 10 * few);
     work = threads::<Yaque>(work, Survives::Process, size, 2 * few);
     work = threads::<Commitlog>(work, Survives::Process, size, 2 * few);
-    work = threads::<Kafko>(work, Survives::Process, size, few);
+    work = threads::<Kafko<0>>(work, Survives::Process, size, few);
     #[cfg(feature = "raft-engine")]
     {
         work = threads::<RaftEngine>(work, Survives::Process, size, few);
@@ -94,7 +95,7 @@ fn one_durable(work: Workload, scale: Scale, size: usize) -> Workload {
     let count = scale.records(1_000);
     let mut work = durable::<Mutex<Seglog>>(work, size, 1, count);
     work = durable::<Redb>(work, size, 1, count);
-    work = durable::<Kafko>(work, size, 1, count);
+    work = durable::<Kafko<2>>(work, size, 1, count);
     #[cfg(feature = "raft-engine")]
     {
         work = durable::<RaftEngine>(work, size, 1, count);
@@ -109,7 +110,7 @@ fn eight_durable(work: Workload, scale: Scale) -> Workload {
     let each = scale.records(500);
     let mut work = durable::<Mutex<Seglog>>(work, 100, 8, each / 3);
     work = durable::<Redb>(work, 100, 8, each / 3);
-    work = durable::<Kafko>(work, 100, 8, each / 3);
+    work = durable::<Kafko<2>>(work, 100, 8, each / 3);
     #[cfg(feature = "raft-engine")]
     {
         work = durable::<RaftEngine>(work, 100, 8, each).goal("logreel", 1.0, "raft-engine");
@@ -123,7 +124,7 @@ fn everything(work: Workload, scale: Scale, size: usize) -> Workload {
     let mut work = consume::<Commitlog>(work, size, many);
     work = consume::<Seglog>(work, size, many);
     work = consume::<Redb>(work, size, many);
-    work = consume::<Kafko>(work, size, many / 100);
+    work = consume::<Kafko<0>>(work, size, many / 100);
     #[cfg(feature = "raft-engine")]
     {
         work = consume::<RaftEngine>(work, size, many / 2);
@@ -136,7 +137,7 @@ fn anywhere(work: Workload, scale: Scale) -> Workload {
     let mut work = random::<Redb>(work, 100, all, reads);
     work = random::<Seglog>(work, 100, all, reads);
     work = random::<Commitlog>(work, 100, all, reads);
-    work = random::<Kafko>(work, 100, all, reads / 50);
+    work = random::<Kafko<0>>(work, 100, all, reads / 50);
     #[cfg(feature = "raft-engine")]
     {
         work = random::<RaftEngine>(work, 100, all, reads);

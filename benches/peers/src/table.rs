@@ -156,8 +156,8 @@ are minimal code that does the same thing with files, not laws of nature.
 
 Peers take part with their own best call for the workload. The one that is slow writes or reads fewer
 records. Logs of one writer have one for each thread. kafko has segments of 1 MiB, as it reads the
-rest of a segment to find a record; so its reading gets slower with larger ones. raft-engine does not
-compress. seglog allocates its file before it is timed, and is told by its reader where a record
+rest of a segment to find a record; so its reading gets slower with larger ones. It runs on tokio's
+usual runtime, or all on the thread that calls it. raft-engine does not compress. seglog allocates its file before it is timed, and is told by its reader where a record
 lies. redb does not check what it reads; the others do. A message of a channel owns its bytes.
 ";
 

@@ -16,7 +16,9 @@ pub const TOPIC: &str = "t";
 /// To read one record it reads the rest of its segment, so large segments would make it useless.
 const SEGMENT: u64 = 1024 * 1024;
 
-pub struct Broker {
+/// On tokio's usual runtime with so many threads, as its own documentation has it. With 0 all is on
+/// the thread that sends, which is faster where only one does.
+pub struct Broker<const THREADS: usize> {
     pub broker: Kafko,
     pub producer: Producer,
     dir: PathBuf,
@@ -24,8 +26,14 @@ pub struct Broker {
     pub runtime: Runtime,
 }
 
-impl Broker {
-    pub fn new(dir: &Path, runtime: Runtime) -> Self {
+impl<const THREADS: usize> Broker<THREADS> {
+    pub fn new(dir: &Path) -> Self {
+        let mut builder = match THREADS {
+            0 => Builder::new_current_thread(),
+            _ => Builder::new_multi_thread(),
+        };
+        // What counts for the other runtime must not be 0.
+        let runtime = builder.worker_threads(THREADS.max(1)).enable_time().build().unwrap();
         let (broker, producer) = runtime.block_on(async {
             let config = LogConfig { segment_size_threshold: SEGMENT, ..LogConfig::default() };
             let broker = Kafko::open_with_config(dir, config).await.unwrap();
@@ -63,12 +71,11 @@ fn owned(key: &Key, value: &[u8]) -> (Option<Bytes>, Bytes) {
     (Some(Bytes::copy_from_slice(key)), Bytes::copy_from_slice(value))
 }
 
-impl Log for Broker {
-    const NAME: &'static str = "kafko";
+impl<const THREADS: usize> Log for Broker<THREADS> {
+    const NAME: &'static str = if THREADS == 0 { "kafko, one thread" } else { "kafko" };
 
-    /// With one writer everything on one thread is the fastest.
     fn create(dir: &Path, _room: usize) -> Self {
-        Self::new(dir, Builder::new_current_thread().enable_time().build().unwrap())
+        Self::new(dir)
     }
 
     fn append(&mut self, key: &Key, value: &[u8]) {
@@ -99,7 +106,7 @@ impl Log for Broker {
     }
 }
 
-impl Indexed for Broker {
+impl<const THREADS: usize> Indexed for Broker<THREADS> {
     fn get(&mut self, i: usize, touch: &mut Touch) {
         let record = self.runtime.block_on(async {
             let topic = self.broker.topic(TOPIC).await.unwrap();
@@ -109,11 +116,11 @@ impl Indexed for Broker {
     }
 }
 
-impl Durable for Broker {
+impl<const THREADS: usize> Durable for Broker<THREADS> {
     const NAME: &'static str = <Self as Log>::NAME;
 
     fn create(dir: &Path, _room: usize) -> Self {
-        Self::new(dir, Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap())
+        Self::new(dir)
     }
 
     fn append(&self, _thread: usize, key: &Key, value: &[u8]) {
