@@ -4,8 +4,9 @@
 //! cargo bench --bench ratios -- durable
 //! ```
 //!
-//! A filter is a workload's name, or begins with it. Behind each group stand the ratios of the medians of its figures. The table of the README comes
-//! from `benches/peers`, which runs the same workloads in turns and beside other logs.
+//! A filter is a workload's name, or begins with it. Behind each group stand the ratios of the
+//! medians of its figures. The table of the README comes from `benches/peers`, which runs the same
+//! workloads in turns and beside other logs.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -127,3 +127,58 @@ impl Measured {
 fn named(line: &Line) -> (String, Vec<f64>, bool) {
     (line.name.clone(), line.figures.clone(), line.role == Role::Limit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::measure::{Survives, Workload};
+    use super::*;
+
+    const ALL: &[&str] = &["slow", "fast"];
+
+    fn workload(unit: Unit) -> Workload {
+        Workload::new("w", "", unit)
+            .limit("limit", Survives::Nothing, || 10.0)
+            .bound("bound", 10.0)
+            .ours("ours", Survives::Nothing, || 9.5)
+            .peer("slow", Survives::Nothing, || 4.0)
+            .peer("fast", Survives::Nothing, || 20.0)
+    }
+
+    fn outcome(unit: Unit, ratio: f64, against: Against) -> Outcome {
+        let measured = workload(unit).goal_of("ours", ratio, against).measure(3);
+        measured.outcomes().remove(0)
+    }
+
+    #[test]
+    fn level_with_a_limit_is_enough_and_with_a_bound_it_is_not() {
+        assert!(outcome(Unit::Rate, 1.0, Against::One("limit")).reached());
+        assert!(!outcome(Unit::Rate, 0.96, Against::One("limit")).reached());
+        assert!(!outcome(Unit::Rate, 1.0, Against::One("bound")).reached());
+        assert!(outcome(Unit::Bytes, 1.0, Against::One("bound")).reached());
+    }
+
+    #[test]
+    fn best_worst_and_middle_go_by_the_unit() {
+        let ratio = |unit, against| outcome(unit, 1.0, against).ratios.median();
+        assert_eq!(ratio(Unit::Rate, Against::BestPeer), 9.5 / 20.0);
+        assert_eq!(ratio(Unit::Time, Against::BestPeer), 4.0 / 9.5);
+        assert_eq!(ratio(Unit::Rate, Against::Worst(ALL)), 9.5 / 4.0);
+        assert_eq!(ratio(Unit::Time, Against::Worst(ALL)), 20.0 / 9.5);
+        assert_eq!(ratio(Unit::Rate, Against::Middle(ALL)), 9.5 / 12.0);
+    }
+
+    #[test]
+    fn everybody_runs_once_a_round_and_the_median_counts() {
+        let mut next = 0.0;
+        let ours = move || {
+            next += 1.0;
+            next
+        };
+        let work = Workload::new("w", "", Unit::Rate).ours("ours", Survives::Nothing, ours);
+        let measured = work.limit("limit", Survives::Nothing, || 1.0).measure(5);
+        assert_eq!(measured.line("ours").figures, [1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert_eq!(measured.line("ours").median(), 3.0);
+        let ratios = measured.ratios(measured.line("ours"), measured.line("limit"));
+        assert_eq!(ratios.to_string(), "**3.00** (1.00 2.00 3.00 4.00 5.00)");
+    }
+}

@@ -4,11 +4,12 @@
 //! cargo run --release --manifest-path benches/peers/Cargo.toml -- table
 //! ```
 //!
-//! `table` prints the table of the README and everything that was measured; with `--write` it puts
-//! them into `README.md` and `benches/RESULTS.md`. `growth` measures how cost grows, draws it into
-//! `benches/plots` and prints the figures. Without a command each workload is reported as soon as it
-//! is done. `--only NAME` runs one workload (may be given more than once), `--rounds N` so many
-//! rounds (7), `--test` each once with few records, `--no-peers` leaves the others out.
+//! `table` prints the table of the README and everything that was measured; with `--write` it
+//! puts them into `README.md` and `benches/RESULTS.md`. `growth` measures how cost grows, draws
+//! it into `benches/plots` and prints the figures. Without a command each workload is reported as
+//! soon as it is done. `--only NAME` runs one workload (may be given more than once), `--rounds
+//! N` so many rounds (7), `--test` each once with few records, `--no-peers` leaves the others
+//! out.
 
 #[path = "../../work/mod.rs"]
 mod work;

@@ -150,15 +150,16 @@ pub fn detailed(machine: &str, all: &[Measured]) -> String {
 const INTRODUCTION: &str = "\
 Written by the command above; nothing here was typed. Everybody runs in one process, one after the
 other in each round. Count and checksum of what each wrote or read are verified. A ratio is of two
-figures of the same round, and says how many times as good ours is; the bold one is the median, all
-of them stand behind it. Where a goal is the limit itself, 0.9 of it counts as reached. The limits
-are minimal code that does the same thing with files, not laws of nature.
+figures of the same round, and says how many times as good ours is; the bold one is the median,
+all of them stand behind it. Where a goal is the limit itself, 0.9 of it counts as reached. The
+limits are minimal code that does the same thing with files, not laws of nature.
 
-Peers take part with their own best call for the workload. The one that is slow writes or reads fewer
-records. Logs of one writer have one for each thread. kafko has segments of 1 MiB, as it reads the
-rest of a segment to find a record; so its reading gets slower with larger ones. It runs on tokio's
-usual runtime, or all on the thread that calls it. raft-engine does not compress. seglog allocates its file before it is timed, and is told by its reader where a record
-lies. redb does not check what it reads; the others do. A message of a channel owns its bytes.
+Peers take part with their own best call for the workload. The one that is slow writes or reads
+fewer records. Logs of one writer have one for each thread. kafko has segments of 1 MiB, as it
+reads the rest of a segment to find a record; so its reading gets slower with larger ones. It runs
+on tokio's usual runtime, or all on the thread that calls it. raft-engine does not compress.
+seglog allocates its file before it is timed, and is told by its reader where a record lies. redb
+does not check what it reads; the others do. A message of a channel owns its bytes.
 ";
 
 /// Puts both where they belong, in the repository at `root`.
