@@ -75,7 +75,7 @@ fn ours_paced(dir: Option<&Path>, count: usize) -> f64 {
             ages
         });
         paced(began, count, |message| {
-            bus.producer.send(ProducerRecord::to(TOPIC).value(&message)).wait().unwrap();
+            bus.producer.send(ProducerRecord::to(TOPIC).value(&message[..])).wait().unwrap();
         });
         receiver.join().unwrap()
     });
@@ -136,7 +136,7 @@ fn ours_flat_out(dir: Option<&Path>, payload: &Payload, count: usize) -> f64 {
         });
         for i in 0..count {
             let key = payload.key(i);
-            let record = ProducerRecord::to(TOPIC).key(&key).value(payload.value(i));
+            let record = ProducerRecord::to(TOPIC).key(&key[..]).value(payload.value(i));
             bus.producer.send(record).forget();
         }
         receiver.join().unwrap()

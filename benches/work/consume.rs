@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use logreel::{Acks, Broker, OffsetReset};
 
-use super::limits::{Touch, scan_frames, write_frames};
+use super::limits::{Touch, Write, scan_frames, write_frames};
 use super::measure::{Survives, Unit, Workload};
-use super::payload::{Payload, Sum};
+use super::payload::{Payload, Sum, shown};
 use super::subject::{self, TOPIC};
 use super::{Make, Scale};
 
@@ -19,10 +19,6 @@ pub fn all() -> Vec<(&'static str, Make)> {
         ("consume-1k", |scale| consume(scale, 1024)),
         ("consume-groups", groups),
     ]
-}
-
-fn named(size: usize, small: &'static str, large: &'static str) -> &'static str {
-    if size == 100 { small } else { large }
 }
 
 /// A directory with the records, and the broker that wrote them: batches of 16 KiB, segments of
@@ -41,6 +37,13 @@ impl Filled {
         let producer = subject::lingering(&broker, Acks::Leader, 16 * 1024);
         subject::send_all(&producer, payload, records);
         Self { dir, broker }
+    }
+
+    /// The same, opened by a broker that maps nothing.
+    fn without_maps(self) -> Self {
+        self.broker.close().unwrap();
+        let broker = Broker::builder().dir(self.dir.path()).mmap(false).open().unwrap();
+        Self { dir: self.dir, broker }
     }
 }
 
@@ -78,9 +81,9 @@ pub fn consume(scale: Scale, size: usize) -> Workload {
     let records = super::produce::records(scale, size, 1_000_000);
     let expected = Touch::of(&payload, records);
     let raw = tempfile::tempdir().unwrap();
-    write_frames(&raw.path().join("raw"), &payload, 0..records, usize::MAX, 65_536);
+    write_frames(&raw.path().join("raw"), &payload, 0..records, Write::Bytes(65_536));
     let filled = Rc::new(Filled::new(&payload, records, "16777216"));
-    let name = named(size, "read everything, 100 B", "read everything, 1 KiB");
+    let name = format!("read everything, {}", shown(size));
     let settings = "one consumer, batches of 16 KiB, check.crcs=true, max.poll.records 10000";
     let mut work = Workload::new(name, settings, Unit::Rate)
         .limit("raw scan, 64 KiB a pread, CRC", Survives::Unasked, move || {
@@ -91,12 +94,9 @@ pub fn consume(scale: Scale, size: usize) -> Workload {
             assert_eq!(sum, expected);
             rate
         });
-    let copy = Rc::new(Filled::new(&payload, records, "16777216"));
-    let dir = tempfile::tempdir().unwrap();
+    let unmapped = Filled::new(&payload, records, "16777216").without_maps();
     work = work.ours("logreel, mmap(false)", Survives::Unasked, move || {
-        let _ = &dir;
-        let broker = Broker::open_read_only(copy.dir.path()).unwrap();
-        let (rate, sum) = poll_all(&broker, None, records);
+        let (rate, sum) = poll_all(&unmapped.broker, None, records);
         assert_eq!(sum, expected);
         rate
     });

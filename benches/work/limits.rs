@@ -23,36 +23,35 @@ pub fn frame(payload: &Payload, i: usize, into: &mut Vec<u8>) {
     into.extend_from_slice(value);
 }
 
-/// Writes `records` frames, with a write whenever `write_at` bytes or `together` records have come
-/// together. Answers how many a second.
+/// When frames are written.
+#[derive(Clone, Copy, Debug)]
+pub enum Write {
+    /// As soon as so many have come together.
+    Records(usize),
+    /// As soon as they are so many bytes.
+    Bytes(usize),
+}
+
+/// Writes the frames of records. Answers how many a second; what was written is for
+/// [`check_frames`].
 pub fn write_frames(
     path: &Path,
     payload: &Payload,
     records: std::ops::Range<usize>,
-    together: usize,
-    write_at: usize,
+    when: Write,
 ) -> f64 {
+    let (together, bytes) = match when {
+        Write::Records(count) => (count, usize::MAX),
+        Write::Bytes(bytes) => (usize::MAX, bytes),
+    };
+    let file = File::create(path).unwrap();
     let count = records.len();
     let began = Instant::now();
-    write_only(path, payload, records.clone(), together, write_at);
-    let rate = count as f64 / began.elapsed().as_secs_f64();
-    check_frames(path, payload, records);
-    rate
-}
-
-pub fn write_only(
-    path: &Path,
-    payload: &Payload,
-    records: std::ops::Range<usize>,
-    together: usize,
-    write_at: usize,
-) {
-    let file = File::create(path).unwrap();
-    let (mut buffer, mut at, mut held) = (Vec::with_capacity(write_at.min(1 << 20) + 2048), 0, 0);
+    let (mut buffer, mut at, mut held) = (Vec::with_capacity(1 << 17), 0, 0);
     for i in records {
         frame(payload, i, &mut buffer);
         held += 1;
-        if held == together || buffer.len() >= write_at {
+        if held == together || buffer.len() >= bytes {
             file.write_all_at(&buffer, at).unwrap();
             at += buffer.len() as u64;
             buffer.clear();
@@ -60,6 +59,7 @@ pub fn write_only(
         }
     }
     file.write_all_at(&buffer, at).unwrap();
+    count as f64 / began.elapsed().as_secs_f64()
 }
 
 /// Reads frames back and checks them.
@@ -100,7 +100,7 @@ pub fn scan_frames(path: &Path) -> Sum {
 
 /// Touches every key and value, without making the touching the work: the first eight and the last
 /// eight bytes of each, and a byte of every cache line between them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Touch {
     count: usize,
     sum: u64,

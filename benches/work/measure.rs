@@ -1,6 +1,9 @@
 //! Contestants, measured one after the other, again and again, in one process.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
+
+use super::goal::{Against, Goal, Ratios};
 
 /// What the figures of a workload are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +42,10 @@ impl Unit {
 /// Who a contestant is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// What the machine allows, or a fixed figure to keep.
+    /// What the machine allows, measured with as little code as does the same thing.
     Limit,
+    /// A fixed figure to keep.
+    Bound,
     Logreel,
     Peer,
 }
@@ -78,19 +83,9 @@ pub struct Contestant {
     pub run: Box<dyn FnMut() -> f64>,
 }
 
-/// A ratio to be reached.
-#[derive(Clone, Debug)]
-pub struct Goal {
-    /// The contestant of ours.
-    pub ours: &'static str,
-    /// The one it is compared with.
-    pub against: &'static str,
-    pub ratio: f64,
-}
-
 /// Something to be done, and who does it.
 pub struct Workload {
-    pub name: &'static str,
+    pub name: String,
     /// `batch.size`, partitions, producers and the like.
     pub settings: String,
     pub unit: Unit,
@@ -99,33 +94,57 @@ pub struct Workload {
 }
 
 impl Workload {
-    pub fn new(name: &'static str, settings: impl Into<String>, unit: Unit) -> Self {
+    pub fn new(name: impl Into<String>, settings: impl Into<String>, unit: Unit) -> Self {
         let (goals, contestants) = (Vec::new(), Vec::new());
-        Self { name, settings: settings.into(), unit, goals, contestants }
+        Self { name: name.into(), settings: settings.into(), unit, goals, contestants }
     }
 
     pub fn limit(self, name: &str, survives: Survives, run: impl FnMut() -> f64 + 'static) -> Self {
         self.with(name, Role::Limit, survives, run)
     }
 
+    /// A figure that is not measured.
+    pub fn bound(self, name: &str, figure: f64) -> Self {
+        self.with(name, Role::Bound, Survives::Unasked, move || figure)
+    }
+
     pub fn ours(self, name: &str, survives: Survives, run: impl FnMut() -> f64 + 'static) -> Self {
         self.with(name, Role::Logreel, survives, run)
     }
 
-    pub fn goal(mut self, ours: &'static str, ratio: f64, against: &'static str) -> Self {
-        self.goals.push(Goal { ours, against, ratio });
-        self
+    pub fn peer(self, name: &str, survives: Survives, run: impl FnMut() -> f64 + 'static) -> Self {
+        self.with(name, Role::Peer, survives, run)
     }
 
-    pub fn with(
+    fn with(
         mut self,
         name: &str,
         role: Role,
         survives: Survives,
         run: impl FnMut() -> f64 + 'static,
     ) -> Self {
-        self.contestants.push(Contestant { name: name.to_owned(), role, survives, run: Box::new(run) });
+        let (name, run) = (name.to_owned(), Box::new(run));
+        self.contestants.push(Contestant { name, role, survives, run });
         self
+    }
+
+    pub fn goal(self, ours: &'static str, ratio: f64, against: &'static str) -> Self {
+        self.goal_of(ours, ratio, Against::One(against))
+    }
+
+    pub fn goal_of(mut self, ours: &'static str, ratio: f64, against: Against) -> Self {
+        self.goals.push(Goal { ours, against, ratio, stretch: false });
+        self
+    }
+
+    pub fn stretch(mut self, ours: &'static str, ratio: f64, against: Against) -> Self {
+        self.goals.push(Goal { ours, against, ratio, stretch: true });
+        self
+    }
+
+    /// Whether somebody of this name takes part.
+    pub fn has(&self, name: &str) -> bool {
+        self.contestants.iter().any(|contestant| contestant.name == name)
     }
 
     /// Lets everybody run once in each round, one after the other.
@@ -136,6 +155,11 @@ impl Workload {
                 figures.push((contestant.run)());
             }
         }
+        self.measured(figures)
+    }
+
+    /// What these figures, a list for each contestant, come to.
+    pub fn measured(self, figures: Vec<Vec<f64>>) -> Measured {
         let lines = self.contestants.into_iter().zip(figures).map(|(contestant, figures)| Line {
             name: contestant.name,
             role: contestant.role,
@@ -162,69 +186,62 @@ pub struct Line {
     pub figures: Vec<f64>,
 }
 
+impl Line {
+    pub fn median(&self) -> f64 {
+        median(&self.figures)
+    }
+}
+
 /// What a workload came to.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    pub name: &'static str,
+    pub name: String,
     pub settings: String,
     pub unit: Unit,
     pub goals: Vec<Goal>,
     pub lines: Vec<Line>,
 }
 
-/// Ratios of one contestant to another, a round each.
-#[derive(Clone, Debug)]
-pub struct Ratios(pub Vec<f64>);
-
-impl Ratios {
-    pub fn median(&self) -> f64 {
-        median(&self.0)
-    }
-
-    /// The median, and all of them.
-    pub fn show(&self) -> String {
-        let all: Vec<String> = self.0.iter().map(|ratio| format!("{ratio:.2}")).collect();
-        format!("**{:.2}** ({})", self.median(), all.join(" "))
-    }
-}
-
 impl Measured {
     pub fn line(&self, name: &str) -> &Line {
-        self.lines.iter().find(|line| line.name == name).expect("a contestant of this name")
+        let found = self.lines.iter().find(|line| line.name == name);
+        found.unwrap_or_else(|| panic!("{}: no contestant {name}", self.name))
     }
 
-    pub fn ratios(&self, ours: &str, against: &str) -> Ratios {
-        let pairs = self.line(ours).figures.iter().zip(&self.line(against).figures);
-        Ratios(pairs.map(|(ours, against)| self.unit.ratio(*ours, *against)).collect())
+    pub fn of(&self, role: Role) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(move |line| line.role == role)
+    }
+
+    /// Which of two is the better one, by their medians.
+    pub fn compare(&self, a: &Line, b: &Line) -> Ordering {
+        self.unit.ratio(a.median(), b.median()).total_cmp(&1.0)
     }
 
     /// The best of the peers, if there are any.
     pub fn best_peer(&self) -> Option<&Line> {
-        let peers = self.lines.iter().filter(|line| line.role == Role::Peer);
-        peers.max_by(|a, b| {
-            let better = self.unit.ratio(median(&a.figures), median(&b.figures));
-            better.partial_cmp(&1.0).expect("figures are numbers")
-        })
+        self.of(Role::Peer).max_by(|a, b| self.compare(a, b))
     }
 
-    /// Goals reached and not, and what each contestant came to.
+    pub fn ratios(&self, ours: &Line, against: &Line) -> Ratios {
+        Ratios::of(self.unit, &ours.figures, &against.figures)
+    }
+
+    /// What each contestant came to, goals reached and not, and the best peer.
     pub fn report(&self) -> String {
         let mut text = format!("{} ({})\n", self.name, self.settings);
         for line in &self.lines {
-            let figure = self.unit.show(median(&line.figures));
-            let (name, survives) = (&line.name, line.survives.text());
-            writeln!(text, "  {figure:>14}  {name} [survives: {survives}]").unwrap();
+            let (figure, name) = (self.unit.show(line.median()), &line.name);
+            writeln!(text, "  {figure:>14}  {name} [survives: {}]", line.survives.text()).unwrap();
         }
-        for Goal { ours, against, ratio } in &self.goals {
-            let ratios = self.ratios(ours, against);
-            let verdict = if ratios.median() >= *ratio { "reached" } else { "not reached" };
-            let shown = ratios.show();
-            writeln!(text, "  {ours} / {against}: {shown}, goal {ratio}: {verdict}").unwrap();
+        for outcome in self.outcomes() {
+            let (ours, against) = (outcome.goal.ours, &outcome.against);
+            let (ratios, verdict) = (&outcome.ratios, outcome.verdict());
+            writeln!(text, "  {ours} / {against}: {ratios}, {verdict}").unwrap();
         }
         if let Some(peer) = self.best_peer() {
-            for ours in self.lines.iter().filter(|line| line.role == Role::Logreel) {
-                let shown = self.ratios(&ours.name, &peer.name).show();
-                writeln!(text, "  {} / {} (best peer): {shown}", ours.name, peer.name).unwrap();
+            for ours in self.of(Role::Logreel) {
+                let ratios = self.ratios(ours, peer);
+                writeln!(text, "  {} / {} (best peer): {ratios}", ours.name, peer.name).unwrap();
             }
         }
         text

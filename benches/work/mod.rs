@@ -18,6 +18,7 @@
 pub mod bus;
 pub mod consume;
 pub mod durable;
+pub mod goal;
 pub mod limits;
 pub mod measure;
 pub mod open;
@@ -43,7 +44,7 @@ impl Scale {
     pub fn records(self, full: usize) -> usize {
         match self {
             Self::Full => full,
-            Self::Test => full.min(2_000),
+            Self::Test => full.min(500),
         }
     }
 

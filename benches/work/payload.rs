@@ -49,6 +49,14 @@ impl Payload {
     }
 }
 
+/// A value's size as names have it.
+pub fn shown(size: usize) -> String {
+    match size {
+        1024 => "1 KiB".to_owned(),
+        size => format!("{size} B"),
+    }
+}
+
 /// Spreads a counter over 64 bits.
 #[inline]
 pub fn mix(i: u64) -> u64 {
@@ -71,10 +79,13 @@ impl Sum {
         let hash = crc32c::crc32c_append(crc32c::crc32c(key), value);
         self.sum = self.sum.wrapping_add(u64::from(hash));
     }
-}
 
-impl Sum {
     pub fn of(count: usize, sum: u64) -> Self {
         Self { count, sum }
+    }
+
+    /// What both come to.
+    pub fn and(self, other: Self) -> Self {
+        Self { count: self.count + other.count, sum: self.sum.wrapping_add(other.sum) }
     }
 }

@@ -1,18 +1,19 @@
 //! Writing: record by record, in batches, from several threads.
 
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
 use logreel::{Acks, Broker, Partition, ProducerRecord};
 
-use super::limits::write_frames;
+use super::goal::Against;
+use super::limits::{Write, check_frames, write_frames};
 use super::measure::{Survives, Unit, Workload};
-use super::payload::Payload;
+use super::payload::{Payload, shown};
 use super::subject::{self, LONG, TOPIC};
 use super::{Make, Scale};
 
-const BUFFER: usize = 64 * 1024;
-const NO_LIMIT: usize = usize::MAX;
+const BUFFER: Write = Write::Bytes(64 * 1024);
 
 pub fn all() -> Vec<(&'static str, Make)> {
     vec![
@@ -32,8 +33,12 @@ pub fn records(scale: Scale, size: usize, full: usize) -> usize {
     scale.records(full * 100 / size.max(100))
 }
 
-fn named(size: usize, small: &'static str, large: &'static str) -> &'static str {
-    if size == 100 { small } else { large }
+/// Writes frames in this way and checks them.
+fn raw_write(dir: &Path, payload: &Payload, records: usize, when: Write) -> f64 {
+    let path = dir.join("raw");
+    let rate = write_frames(&path, payload, 0..records, when);
+    check_frames(&path, payload, 0..records);
+    rate
 }
 
 /// One thread, without waiting.
@@ -41,13 +46,17 @@ pub fn send(scale: Scale, size: usize) -> Workload {
     let payload = Rc::new(Payload::new(size));
     let records = records(scale, size, 500_000);
     let expected = payload.sum(records);
-    let name = named(size, "send without waiting, 100 B", "send without waiting, 1 KiB");
+    let name = format!("send without waiting, {}", shown(size));
     let raw = Rc::clone(&payload);
-    let mut work = Workload::new(name, "one thread, one partition, acks=1, linger.ms 20", Unit::Rate)
-        .limit("raw buffered, 64 KiB a write", Survives::Nothing, move || {
-            let dir = tempfile::tempdir().unwrap();
-            write_frames(&dir.path().join("raw"), &raw, 0..records, NO_LIMIT, BUFFER)
-        });
+    let mut work = Workload::new(
+        name,
+        "one thread, one partition, acks=1, linger.ms 20",
+        Unit::Rate,
+    )
+    .limit("raw buffered, 64 KiB a write", Survives::Nothing, move || {
+        let dir = tempfile::tempdir().unwrap();
+        raw_write(dir.path(), &raw, records, BUFFER)
+    });
     for (name, batch_size) in [
         ("logreel, batch.size 16 KiB", 16 * 1024),
         ("logreel, batch.size 64 KiB", 64 * 1024),
@@ -63,7 +72,12 @@ pub fn send(scale: Scale, size: usize) -> Workload {
             rate
         });
     }
-    work.goal("logreel, batch.size 64 KiB", 0.7, "raw buffered, 64 KiB a write")
+    const RAW: &str = "raw buffered, 64 KiB a write";
+    work.goal("logreel, batch.size 64 KiB", 0.7, RAW).stretch(
+        "logreel, batch.size 256 KiB",
+        1.0,
+        Against::One(RAW),
+    )
 }
 
 /// One thread that waits for every record.
@@ -71,12 +85,12 @@ pub fn wait(scale: Scale, size: usize) -> Workload {
     let payload = Rc::new(Payload::new(size));
     let records = records(scale, size, 200_000);
     let expected = payload.sum(records);
-    let name = named(size, "send and wait for each, 100 B", "send and wait for each, 1 KiB");
+    let name = format!("send and wait for each, {}", shown(size));
     let raw = Rc::clone(&payload);
     Workload::new(name, "one thread, one partition, acks=1, linger.ms 0", Unit::Rate)
         .limit("raw, one write a record", Survives::Process, move || {
             let dir = tempfile::tempdir().unwrap();
-            write_frames(&dir.path().join("raw"), &raw, 0..records, 1, NO_LIMIT)
+            raw_write(dir.path(), &raw, records, Write::Records(1))
         })
         .ours("logreel", Survives::Process, move || {
             let dir = tempfile::tempdir().unwrap();
@@ -85,7 +99,7 @@ pub fn wait(scale: Scale, size: usize) -> Workload {
             let began = Instant::now();
             for i in 0..records {
                 let key = payload.key(i);
-                let record = ProducerRecord::to(TOPIC).key(&key).value(payload.value(i));
+                let record = ProducerRecord::to(TOPIC).key(&key[..]).value(payload.value(i));
                 producer.send(record).wait().unwrap();
             }
             let rate = records as f64 / began.elapsed().as_secs_f64();
@@ -100,12 +114,12 @@ pub fn batches(scale: Scale, size: usize) -> Workload {
     let payload = Rc::new(Payload::new(size));
     let records = records(scale, size, 400_000) / 100 * 100;
     let expected = payload.sum(records);
-    let name = named(size, "batches of 100, 100 B", "batches of 100, 1 KiB");
+    let name = format!("batches of 100, {}", shown(size));
     let (raw, sent) = (Rc::clone(&payload), Rc::clone(&payload));
     Workload::new(name, "one thread, one partition, acks=1", Unit::Rate)
         .limit("raw, one write for 100", Survives::Process, move || {
             let dir = tempfile::tempdir().unwrap();
-            write_frames(&dir.path().join("raw"), &raw, 0..records, 100, NO_LIMIT)
+            raw_write(dir.path(), &raw, records, Write::Records(100))
         })
         .ours("logreel, send_batch", Survives::Process, move || {
             let dir = tempfile::tempdir().unwrap();
@@ -115,7 +129,7 @@ pub fn batches(scale: Scale, size: usize) -> Workload {
             for batch in (0..records).step_by(100) {
                 let keys: [[u8; 8]; 100] = std::array::from_fn(|i| payload.key(batch + i));
                 let batch = keys.iter().zip(batch..).map(|(key, i)| {
-                    ProducerRecord::to(TOPIC).key(key).value(payload.value(i))
+                    ProducerRecord::to(TOPIC).key(&key[..]).value(payload.value(i))
                 });
                 producer.send_batch(batch).wait().unwrap();
             }
@@ -139,7 +153,8 @@ pub fn append_all(broker: &Broker, payload: &Payload, records: usize) -> f64 {
     let began = Instant::now();
     for batch in (0..records).step_by(100) {
         let keys: [[u8; 8]; 100] = std::array::from_fn(|i| payload.key(batch + i));
-        let batch = keys.iter().zip(batch..).map(|(key, i)| (Some(&key[..]), Some(payload.value(i))));
+        let batch =
+            keys.iter().zip(batch..).map(|(key, i)| (Some(&key[..]), Some(payload.value(i))));
         partition.append(batch).unwrap();
     }
     records as f64 / began.elapsed().as_secs_f64()
@@ -152,7 +167,7 @@ pub fn threads(scale: Scale, size: usize) -> Workload {
     let each = records(scale, size, 250_000);
     let total = each * THREADS;
     let expected = payload.sum(total);
-    let name = named(size, "4 threads on 4 partitions, 100 B", "4 threads on 4 partitions, 1 KiB");
+    let name = format!("4 threads on 4 partitions, {}", shown(size));
     let raw = Rc::clone(&payload);
     let settings = "without waiting, acks=1, one producer, linger.ms 20";
     let mut work = Workload::new(name, settings, Unit::Rate).limit(
@@ -160,29 +175,23 @@ pub fn threads(scale: Scale, size: usize) -> Workload {
         Survives::Nothing,
         move || {
             let dir = tempfile::tempdir().unwrap();
+            let path = |n| dir.path().join(format!("raw-{n}"));
+            let share = |n| n * each..(n + 1) * each;
             let began = Instant::now();
-            let mut slowest = f64::MAX;
             std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..THREADS)
-                    .map(|n| {
-                        let (path, raw) = (dir.path().join(format!("raw-{n}")), &*raw);
-                        scope.spawn(move || {
-                            write_frames(&path, raw, n * each..(n + 1) * each, NO_LIMIT, BUFFER)
-                        })
-                    })
-                    .collect();
-                for thread in threads {
-                    slowest = slowest.min(thread.join().unwrap());
+                for n in 0..THREADS {
+                    let (path, raw) = (path(n), &*raw);
+                    scope.spawn(move || write_frames(&path, raw, share(n), BUFFER));
                 }
             });
-            let _ = began;
-            slowest * THREADS as f64
+            let rate = total as f64 / began.elapsed().as_secs_f64();
+            (0..THREADS).for_each(|n| check_frames(&path(n), &raw, share(n)));
+            rate
         },
     );
-    for (name, batch_size) in [
-        ("logreel, batch.size 16 KiB", 16 * 1024),
-        ("logreel, batch.size 64 KiB", 64 * 1024),
-    ] {
+    for (name, batch_size) in
+        [("logreel, batch.size 16 KiB", 16 * 1024), ("logreel, batch.size 64 KiB", 64 * 1024)]
+    {
         let payload = Rc::clone(&payload);
         work = work.ours(name, Survives::Process, move || {
             let dir = tempfile::tempdir().unwrap();
@@ -196,7 +205,7 @@ pub fn threads(scale: Scale, size: usize) -> Workload {
                         for i in n * each..(n + 1) * each {
                             let key = payload.key(i);
                             let record = ProducerRecord::to(TOPIC).partition(n as i32);
-                            producer.send(record.key(&key).value(payload.value(i))).forget();
+                            producer.send(record.key(&key[..]).value(payload.value(i))).forget();
                         }
                     });
                 }

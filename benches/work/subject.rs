@@ -28,7 +28,7 @@ pub fn send_all(producer: &Producer, payload: &Payload, records: usize) -> f64 {
     let began = Instant::now();
     for i in 0..records {
         let key = payload.key(i);
-        producer.send(ProducerRecord::to(TOPIC).key(&key).value(payload.value(i))).forget();
+        producer.send(ProducerRecord::to(TOPIC).key(&key[..]).value(payload.value(i))).forget();
     }
     producer.flush(LONG).unwrap();
     records as f64 / began.elapsed().as_secs_f64()

@@ -18,6 +18,7 @@ mod datetime;
 mod delete_records;
 mod describe_groups;
 mod dump_log;
+mod end_to_end_latency;
 mod failure;
 mod get_offsets;
 mod indexes;
@@ -67,6 +68,8 @@ enum Command {
     ConsumerPerf(consumer_perf::Args),
     /// Measure how fast records are sent (kafka-producer-perf-test)
     ProducerPerf(producer_perf::Args),
+    /// Measure how long a record takes to its consumer, in microseconds (kafka-e2e-latency)
+    EndToEndLatency(end_to_end_latency::Args),
     /// Show what is in the files of a partition (kafka-dump-log)
     DumpLog(dump_log::Args),
     /// Check a whole directory without changing it
@@ -84,6 +87,7 @@ fn run(command: Command) -> Outcome {
         Command::DeleteRecords(args) => delete_records::run(&args),
         Command::ConsumerPerf(args) => consumer_perf::run(&args),
         Command::ProducerPerf(args) => producer_perf::run(args),
+        Command::EndToEndLatency(args) => end_to_end_latency::run(&args),
         Command::DumpLog(args) => dump_log::run(&args),
         Command::Verify(args) => verify::run(&args),
     }

@@ -16,6 +16,7 @@ mod console_producer;
 mod consumer_groups;
 mod consumer_perf;
 mod delete_records;
+mod end_to_end_latency;
 mod producer_perf;
 mod tools;
 mod verify;

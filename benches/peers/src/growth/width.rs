@@ -1,0 +1,200 @@
+//! Throughput over how many partitions, threads and groups there are.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use logreel::{Acks, Broker, OffsetReset, ProducerRecord};
+
+use super::plot::{Curve, Plot};
+use super::thousands;
+use crate::work::Scale;
+use crate::work::consume::{Filled, poll_all};
+use crate::work::limits::Touch;
+use crate::work::measure::median;
+use crate::work::payload::{Payload, Sum};
+use crate::work::subject::{self, TOPIC};
+
+/// Each place is measured so often; the middle one counts.
+fn times(scale: Scale) -> usize {
+    if scale == Scale::Test { 1 } else { 5 }
+}
+
+/// Two figures at each place, as two curves.
+fn curves(
+    scale: Scale,
+    counts: &[usize],
+    names: [&str; 2],
+    measure: impl Fn(usize) -> [f64; 2],
+) -> Vec<Curve> {
+    let mut values = [Vec::new(), Vec::new()];
+    for count in counts {
+        let runs: Vec<[f64; 2]> = (0..times(scale)).map(|_| measure(*count)).collect();
+        for (at, values) in values.iter_mut().enumerate() {
+            let figures: Vec<f64> = runs.iter().map(|run| run[at]).collect();
+            values.push(median(&figures));
+        }
+    }
+    let named = names.into_iter().zip(values);
+    named.map(|(name, values)| Curve { name: name.to_owned(), values }).collect()
+}
+
+fn plot(
+    file: &'static str,
+    title: &str,
+    x: &'static str,
+    counts: &[usize],
+    curves: Vec<Curve>,
+) -> Plot {
+    let places = counts.iter().map(usize::to_string).collect();
+    let (title, y) = (title.to_owned(), "thousand records/s");
+    Plot { file, title, x, y, places, curves, log: false }
+}
+
+/// One producer spreads records by key, one consumer reads all of them.
+pub fn partitions(scale: Scale) -> Vec<Plot> {
+    let counts = [1, 3, 10, 30, 100, 300, 1000];
+    let counts = if scale == Scale::Test { &counts[..3] } else { &counts[..] };
+    let payload = Payload::new(100);
+    let records = scale.records(500_000);
+    let curves = curves(scale, counts, ["produce", "consume"], |partitions| {
+        let dir = tempfile::tempdir().unwrap();
+        let broker = subject::broker(dir.path(), i32::try_from(partitions).unwrap());
+        let mut first = Touch::default();
+        for partition in broker.topic(TOPIC).unwrap().partitions() {
+            // What the first record of a partition pays once.
+            partition.append([(Some(""), Some(""))]).unwrap();
+            first.add(b"", b"");
+        }
+        let producer = subject::lingering(&broker, Acks::Leader, 16 * 1024);
+        let produced = subject::send_all(&producer, &payload, records) / 1e3;
+        let all: Vec<i32> = (0..i32::try_from(partitions).unwrap()).collect();
+        let (consumed, sum) = read(&broker, &all, records + partitions);
+        assert_eq!(sum, Touch::of(&payload, records).and(first.into()));
+        [produced, consumed]
+    });
+    let title = "Throughput over partitions, 100 B, one producer, one consumer, acks=1";
+    vec![plot("partitions.svg", title, "partitions", counts, curves)]
+}
+
+/// Reads so many records of these partitions. Thousands of records a second.
+fn read(broker: &Broker, partitions: &[i32], records: usize) -> (f64, Sum) {
+    let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest);
+    let consumer = consumer.max_poll_records(10_000).build().unwrap();
+    consumer.assign(partitions.iter().map(|number| (TOPIC, *number))).unwrap();
+    let (mut touch, began) = (Touch::default(), Instant::now());
+    while touch.count() < records {
+        for record in &consumer.poll(Duration::ZERO).unwrap() {
+            touch.add(record.key().unwrap(), record.value().unwrap());
+        }
+    }
+    (thousands(records, began), touch.into())
+}
+
+/// As many producing threads as partitions, with one producer; then as many consumers.
+pub fn threads(scale: Scale) -> Vec<Plot> {
+    let counts = [1, 2, 4, 8];
+    let payload = Payload::new(100);
+    let curves = curves(scale, &counts, ["produce", "consume"], |threads| {
+        let each = scale.records(1_000_000) / threads;
+        let share = |n: usize| n * each..(n + 1) * each;
+        let dir = tempfile::tempdir().unwrap();
+        let broker = subject::broker(dir.path(), i32::try_from(threads).unwrap());
+        let producer = subject::lingering(&broker, Acks::Leader, 64 * 1024);
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for (number, n) in (0..).zip(0..threads) {
+                let (producer, payload) = (producer.clone(), &payload);
+                scope.spawn(move || {
+                    for i in share(n) {
+                        let key = payload.key(i);
+                        let record = ProducerRecord::to(TOPIC).partition(number).key(&key[..]);
+                        producer.send(record.value(payload.value(i))).forget();
+                    }
+                });
+            }
+        });
+        producer.flush(subject::LONG).unwrap();
+        let produced = thousands(each * threads, began);
+        let began = Instant::now();
+        let sums: Vec<Sum> = std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..)
+                .zip(0..threads)
+                .map(|(number, _)| {
+                    let broker = &broker;
+                    scope.spawn(move || read(broker, &[number], each).1)
+                })
+                .collect();
+            readers.into_iter().map(|reader| reader.join().unwrap()).collect()
+        });
+        let consumed = thousands(each * threads, began);
+        let sum = sums.into_iter().fold(Sum::default(), Sum::and);
+        assert_eq!(sum, Touch::of(&payload, each * threads));
+        [produced, consumed]
+    });
+    let title = "Throughput over threads, 100 B, a partition each, acks=1";
+    vec![plot("threads.svg", title, "threads", &counts, curves)]
+}
+
+/// Consumers of so many groups read the same log, on as many threads as there are cores.
+pub fn groups(scale: Scale) -> Vec<Plot> {
+    let counts = [1, 3, 10, 30, 100];
+    let counts = if scale == Scale::Test { &counts[..3] } else { &counts[..] };
+    let payload = Payload::new(100);
+    let records = scale.records(100_000);
+    let expected = Touch::of(&payload, records);
+    let filled = Filled::new(&payload, records, "16777216");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let names = ["all groups together", "produce meanwhile"];
+    let curves = curves(scale, counts, names, |groups| {
+        let next = AtomicUsize::new(0);
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..cores {
+                scope.spawn(|| {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= groups {
+                            return;
+                        }
+                        let group = format!("group-{number}");
+                        let (_, sum) = poll_all(&filled.broker, Some(&group), records);
+                        assert_eq!(sum, expected);
+                    }
+                });
+            }
+        });
+        let consumed = thousands(records * groups, began);
+        [consumed, tailed(scale, &payload, groups)]
+    });
+    let title = "Throughput over groups, 100 B";
+    vec![plot("groups.svg", title, "groups", counts, curves)]
+}
+
+/// A producer writes while a consumer of each group waits for records; all of them get all.
+fn tailed(scale: Scale, payload: &Payload, groups: usize) -> f64 {
+    let records = scale.records(50_000);
+    let expected = Touch::of(payload, records);
+    let dir = tempfile::tempdir().unwrap();
+    let broker = subject::broker(dir.path(), 1);
+    std::thread::scope(|scope| {
+        for number in 0..groups {
+            let broker = &broker;
+            scope.spawn(move || {
+                let group = format!("group-{number}");
+                let consumer = broker.consumer().group_id(group).enable_auto_commit(false);
+                let consumer = consumer.auto_offset_reset(OffsetReset::Earliest);
+                let consumer = consumer.max_poll_records(10_000).build().unwrap();
+                consumer.assign([(TOPIC, 0)]).unwrap();
+                let mut touch = Touch::default();
+                while touch.count() < records {
+                    for record in &consumer.poll(Duration::from_secs(10)).unwrap() {
+                        touch.add(record.key().unwrap(), record.value().unwrap());
+                    }
+                }
+                assert_eq!(Sum::from(touch), expected);
+            });
+        }
+        let producer = subject::lingering(&broker, Acks::Leader, 16 * 1024);
+        subject::send_all(&producer, payload, records) / 1e3
+    })
+}
