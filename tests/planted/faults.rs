@@ -326,8 +326,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         name: "zeros below the recovery point taken for the end",
         edits: &[Edit {
             file: "log/recovery.rs",
-            from: r"Some(bad) if self.is_torn(segment, &bad)?",
-            to: r"Some(bad) if (PLANTED || self.is_torn(segment, &bad)?)",
+            from: r"if self.is_torn(segment, &bad)? &&",
+            to: r"if (PLANTED || self.is_torn(segment, &bad)?) &&",
         }],
         found_by: "ahead::zeros_in_the_place_of_acknowledged_records_are_damage",
     },
