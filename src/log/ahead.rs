@@ -1,21 +1,23 @@
 //! `preallocate`: the file of the active segment is kept longer than the log, filled with zeros.
 //!
-//! A sync of bytes that lengthen a file, or that are the first in a block which was only allocated,
-//! waits for the file system's journal too. Bytes that lie over zeros do not. Of records that were
-//! written and synced one by one (ext4, two cores, medians of seven alternating runs, thousands a
-//! second) a file took:
+//! A sync of bytes that lengthen a file, or are the first in a block that was only allocated,
+//! writes what the file system knows of the file too, through its journal where it has one. One of
+//! bytes that lie over zeros does not. Of records that were written and synced one by one a file
+//! took, in thousands a second (ext4 without a journal, two cores, medians of seven alternating
+//! runs; "kept" is allocated with the length kept, "ahead" is zeros by steps of 256 KiB):
 //!
-//! | record | lengthened | allocated, its length kept | allocated, longer | zeros throughout | zeros 256 KiB ahead |
+//! | record | lengthened | kept | allocated | zeros throughout | ahead |
 //! |---|---|---|---|---|---|
 //! | 120 B | 7.1 | 6.9 | 9.4 | 8.6 | 10.5 |
 //! | 1.1 kB | 5.8 | 6.3 | 8.6 | 8.6 | 9.1 |
 //! | 4.2 kB | 5.6 | 6.3 | 6.2 | 8.9 | 10.4 |
 //!
-//! So zeros are written, not only allocated, and a little at a time: Kafka makes the file as long as
-//! a segment may be, at once and as a hole, which spares a sync nothing; all zeros at once would
-//! make a roll wait for a gigabyte. The append that passes the zeros' end writes the next ones, and
-//! the sync that the append needs anyway makes them durable with it. Who syncs less often than once
-//! a step gains nothing, and gets no more of them.
+//! The disk was given 3.0 writes a sync where the file was lengthened, and for large records where
+//! it was only allocated, and 2.0 over zeros. So zeros are written, and a little at a time: Kafka
+//! makes the file as long as a segment may be, at once and as a hole, which spares a sync nothing
+//! but the length; all zeros at once would make a roll wait for a gigabyte. The append that passes
+//! the zeros' end writes the next ones, and the sync that it needs anyway makes them durable with
+//! it. Who syncs less often than once a step gains nothing, and gets no more of them.
 //!
 //! The log ends where its last batch does, whatever the file's length. The zeros are cut off when
 //! the segment is full and when the log is closed, so that a finished directory is the same with
@@ -43,8 +45,8 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Writes more of them when the segment's bytes, which end at `end`, have passed the last, up to
-    /// `limit`; `log_end` and `recovery_point` are those of the log now. It may fail, and nobody
+    /// Writes more of them when the segment's bytes, which end at `end`, have passed the last, up
+    /// to `limit`; `log_end` and `recovery_point` are those of the log now. It may fail, and nobody
     /// hears of it: an append does not need them.
     pub(super) fn extend(
         &mut self,
