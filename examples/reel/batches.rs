@@ -1,7 +1,7 @@
 //! The batches of a `.log` file, one after the other, whatever their state.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
 use bytes::Bytes;
 use logreel::record::{BATCH_HEADER_LEN, BatchHeader, ControlRecord, RecordBatch};
@@ -13,6 +13,10 @@ pub(crate) enum Found {
     Batch {
         position: u64,
         batch: RecordBatch,
+    },
+    /// Zeros up to the end: room that `preallocate` keeps ahead of the log.
+    Ahead {
+        bytes: u64,
     },
     /// Bytes up to the end that are no batch.
     Rest {
@@ -36,6 +40,26 @@ impl Batches {
 
     /// The next batch, or what is left; then nothing. Checksums are not looked at.
     pub(crate) fn next(&mut self) -> io::Result<Option<Found>> {
+        match self.parse()? {
+            Some(Found::Rest { bytes, .. }) if self.is_zero()? => Ok(Some(Found::Ahead { bytes })),
+            found => Ok(found),
+        }
+    }
+
+    /// Whether there are only zeros from here on.
+    fn is_zero(&mut self) -> io::Result<bool> {
+        self.file.seek(SeekFrom::Start(self.position))?;
+        let mut block = [0; 64 * 1024];
+        loop {
+            match self.file.read(&mut block)? {
+                0 => return Ok(true),
+                read if block.iter().take(read).any(|byte| *byte != 0) => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
+    fn parse(&mut self) -> io::Result<Option<Found>> {
         let left = self.len.saturating_sub(self.position);
         let rest = |reason: String| Ok(Some(Found::Rest { bytes: left, reason }));
         if left == 0 {

@@ -105,6 +105,11 @@ fn dump_log(out: &mut impl Write, path: &Path, base: i64, args: &Args) -> Outcom
                     crate::batches::write_records(out, &batch, args.print_data_log)?;
                 }
             }
+            Some(Found::Ahead { bytes }) => {
+                let path = path.display();
+                writeln!(out, "Found {bytes} zero bytes, written ahead, at the end of {path}")?;
+                return Ok(());
+            }
             Some(Found::Rest { bytes, reason }) => {
                 let path = path.display();
                 writeln!(out, "Found {bytes} invalid bytes at the end of {path}: {reason}")?;

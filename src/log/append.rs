@@ -208,6 +208,13 @@ impl Log {
             });
         }
         self.meter.wrote(group.len() as u64, records, bytes);
+        if config.preallocate && !self.context.storage.is_volatile() {
+            let (bounds, ends) = (
+                (segment.size(), config.segment_bytes),
+                (self.end_offset(), self.recovery_point()),
+            );
+            writer.ahead.extend(segment.file(), bounds, ends);
+        }
         Ok(())
     }
 

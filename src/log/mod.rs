@@ -38,6 +38,8 @@ pub(crate) mod context;
 
 mod sync;
 
+mod ahead;
+
 mod segment;
 
 pub(crate) mod report;

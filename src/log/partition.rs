@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::ahead::Ahead;
 use super::checkpoint::EpochEntry;
 use super::config::TopicConfig;
 use super::context::LogContext;
@@ -88,6 +89,8 @@ pub(crate) struct Writer {
     pub(crate) active_since: i64,
     /// Drawn once per segment from `segment.jitter.ms`.
     pub(crate) jitter: i64,
+    /// Zeros behind the log.
+    pub(super) ahead: Ahead,
     /// Records appended since the last sync that `flush.messages` asked for.
     pub(crate) unflushed: i64,
     /// In a log that is followed: the last batch that was taken in.
@@ -187,6 +190,7 @@ impl Log {
                 first_timestamp: None,
                 active_since,
                 jitter: 0,
+                ahead: Ahead::default(),
                 unflushed: 0,
                 followed: None,
                 opened: 0,
@@ -416,7 +420,8 @@ impl Log {
         let segments = self.segments();
         let dir = self.sync.take_dir_mark();
         let synced = self.recovery_point();
-        let first = segments.partition_point(|s| s.base_offset <= synced).saturating_sub(1);
+        // A roll may have cut the segment that ends at the recovery point since it was synced.
+        let first = segments.partition_point(|s| s.base_offset < synced).saturating_sub(1);
         let outcome = segments.iter().skip(first).try_for_each(|segment| {
             count(self.context.counters.segment_syncs());
             segment.file().sync()
@@ -467,6 +472,7 @@ impl Log {
         if self.changed.load(Ordering::Relaxed) {
             self.sync_all()?;
         }
+        self.sync_cuts()?;
         // A segment whose first append failed is in no sync: the next open trusts its name too.
         if self.sync.take_dir_mark() {
             self.context.storage.sync_dir(Some(&self.dir))?;

@@ -2,7 +2,8 @@
 //!
 //! Only the recovery point tells a torn tail from damage. At or past it the log is cut at the first
 //! bytes that are not the batch that should be there; bytes cut that hold whole batches are kept in
-//! a side file. Below it, bytes were durable once: that is damage, and `on_damage` decides.
+//! a side file. Below it, bytes were durable once: that is damage, and `on_damage` decides. Nothing
+//! but zeros to the end of the file is room that was written ahead: the log ends before, in order.
 //!
 //! What stays past the recovery point is written again in place and synced before anything is
 //! served: after a failed sync the page cache calls bytes clean that never reached the disk, and
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::ahead::is_ahead;
 use super::checkpoint::EpochEntry;
 use super::context::LogContext;
 use super::index::IndexBuilder;
@@ -130,6 +132,17 @@ impl Recovery<'_> {
             }
         };
         self.report.scanned_bytes += scanner.position();
+        let bad = match bad {
+            Some(bad)
+                if self.is_torn(segment, &bad)? && is_ahead(segment.file(), bad.position)? =>
+            {
+                // Synced with what is written again.
+                segment.file().set_len(bad.position)?;
+                segment.publish_size(bad.position);
+                None
+            }
+            bad => bad,
+        };
         match bad {
             Some(bad) => Ok(Some((bad, rebuilt))),
             None => {
@@ -149,6 +162,13 @@ impl Recovery<'_> {
         }
     }
 
+    /// Whether bad bytes at `self.end` were never durable.
+    fn is_torn(&self, segment: &Segment, bad: &BadBatch) -> Result<bool> {
+        // What compaction went over was durable, also above a recovery point that is out of date.
+        let past = self.end >= self.recovery_point && !bad.never_torn;
+        Ok(past && segment.digest()?.is_none())
+    }
+
     /// Bad bytes at `self.end`: a torn tail is cut, damage is left or cut as the user chose.
     fn stop_at(
         &mut self,
@@ -157,10 +177,7 @@ impl Recovery<'_> {
         bad: &BadBatch,
         rebuilt: Rebuilt,
     ) -> Result<()> {
-        // What compaction went over was durable, also above a recovery point that is out of date.
-        let past = self.end >= self.recovery_point && !bad.never_torn;
-        let torn = past && segment.digest()?.is_none();
-        if torn || self.on_damage == OnDamage::Truncate {
+        if self.is_torn(segment, bad)? || self.on_damage == OnDamage::Truncate {
             // A segment that does not begin where the log ends cannot take the next append: it goes
             // as a whole, and the one before it, if there is one, is the last.
             let whole = bad.position == 0 && segment.base_offset != self.end;

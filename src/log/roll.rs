@@ -96,7 +96,8 @@ impl Log {
     }
 
     /// Seals the active segment and makes the next. The new file comes first: if it cannot be made
-    /// (a full disk), nothing has changed.
+    /// (a full disk), nothing has changed. Only the zeros behind the old one are gone before, so
+    /// that who follows the directory takes its length for its end when there is another.
     pub(super) fn roll(&self, writer: &mut Writer, config: &TopicConfig) -> Result<Arc<Segment>> {
         let base = self.end_offset();
         let segments = self.segments();
@@ -108,6 +109,9 @@ impl Log {
         if segments.is_empty() && self.context.storage.list_if_exists(&self.dir)?.is_none() {
             self.context.storage.create_dir(&self.dir)?;
             self.context.storage.sync_dir(None)?;
+        }
+        if let Some(active) = segments.last() {
+            writer.ahead.cut(active.file(), active.size())?;
         }
         let epoch = Self::current_epoch(writer);
         // Nothing that is appended from now on has been compacted.
@@ -145,6 +149,20 @@ impl Log {
         list.push(Arc::clone(&new));
         self.set_segments(list);
         Ok(new)
+    }
+
+    /// Cuts off the zeros behind the log, durably, at its close. What the last roll cut is made
+    /// durable too: if nothing was appended since, no sync has come by.
+    pub(super) fn sync_cuts(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let segments = self.segments();
+        if let Some(active) = segments.last() {
+            writer.ahead.cut(active.file(), active.size())?;
+        }
+        if writer.ahead.has_cut() {
+            segments.iter().rev().take(2).try_for_each(|segment| segment.file().sync())?;
+        }
+        Ok(())
     }
 
     /// Writes `<end>.snapshot`, the producer state as of the log end, unless it is there.

@@ -40,6 +40,7 @@ mod metrics;
 mod misuse;
 mod model;
 mod partition_log;
+mod preallocate;
 mod producer_limits;
 mod producer_races;
 mod producers;

@@ -289,7 +289,7 @@ fn a_torn_tail_is_a_note_only_where_it_may_be_cut() {
         .rfind(|path| path.extension().is_some_and(|e| e == "log"))
         .unwrap();
     let whole = fs::read(&log).unwrap();
-    fs::write(&log, [&whole[..], &[0; 100]].concat()).unwrap();
+    fs::write(&log, [&whole[..], &[7; 100]].concat()).unwrap();
     assert!(!looked_at(home.path()).is_sound(), "closed cleanly");
 
     fs::remove_file(home.path().join(".kafka_cleanshutdown")).unwrap();
@@ -297,6 +297,9 @@ fn a_torn_tail_is_a_note_only_where_it_may_be_cut() {
     let torn = verified.notes.iter().find(|note| note.path == log).unwrap();
     assert_eq!(torn.position, Some(whole.len() as u64));
     assert!(torn.what.starts_with("the last 100 bytes are no batch"), "{torn}");
+    fs::write(&log, [&whole[..], &[0; 100]].concat()).unwrap();
+    let verified = sound(home.path(), "not closed cleanly");
+    assert!(verified.notes.iter().all(|note| note.path != log), "zeros are room ahead");
 
     // Below the recovery point bytes were durable once.
     fs::write(&log, &whole[..whole.len() - 1]).unwrap();

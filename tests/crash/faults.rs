@@ -8,7 +8,7 @@ use crate::story::{Step, Told, World};
 use crate::workloads::open;
 
 /// What is tried on a disk that fails. Between them they do everything a broker does with files.
-const WORKLOADS: [&[Step]; 6] = [
+pub(crate) const WORKLOADS: [&[Step]; 6] = [
     &[Step::Append, Step::Batch, Step::Roll, Step::Leader, Step::Sync, Step::Append],
     &[Step::Batch, Step::Commit, Step::Batch, Step::Commit, Step::Close, Step::Commit],
     &[Step::Roll, Step::Roll, Step::Compact, Step::Roll, Step::Compact, Step::Batch],
@@ -19,8 +19,8 @@ const WORKLOADS: [&[Step]; 6] = [
 
 /// Goes through a workload on a disk that fails, and then has what a crash leaves checked. Says
 /// whether anything failed.
-fn run(what: &str, workload: &[Step], sim: &SimStorage, cuts: usize) -> usize {
-    let (trace, told) = match World::on(sim, true) {
+fn run(what: &str, workload: &[Step], sim: &SimStorage, cuts: usize, ahead: bool) -> usize {
+    let (trace, told) = match World::on(sim, true, ahead) {
         Ok(mut world) => {
             for step in workload {
                 let _ = world.try_step(*step);
@@ -40,13 +40,17 @@ fn run(what: &str, workload: &[Step], sim: &SimStorage, cuts: usize) -> usize {
 }
 
 /// The fault at each operation of its kind, until there are no more of them.
-fn at_each(kind: FaultKind, op: FaultOp, sticky: bool, workload: &[Step]) -> usize {
+pub(crate) fn at_each(
+    (kind, op, sticky): (FaultKind, FaultOp, bool),
+    workload: &[Step],
+    ahead: bool,
+) -> usize {
     let mut cases = 0;
     for nth in 0.. {
         let sim = SimStorage::new();
         sim.fail(Fault { op, nth, sticky, kind });
-        let what = format!("{workload:?}, {kind:?} at {op:?} {nth}, sticky {sticky}");
-        cases += run(&what, workload, &sim, 4 * campaign());
+        let what = format!("{workload:?}, {kind:?} at {op:?} {nth}, sticky {sticky}, {ahead}");
+        cases += run(&what, workload, &sim, 4 * campaign(), ahead);
         if sim.fault_hits() == 0 {
             break;
         }
@@ -65,8 +69,8 @@ fn every_operation_fails_once_and_for_ever() {
     faults.extend([FaultOp::Any, FaultOp::Write].map(|op| (FaultKind::Eintr, op, false)));
     let cases: Vec<_> =
         WORKLOADS.iter().flat_map(|workload| faults.iter().map(move |f| (*workload, *f))).collect();
-    let count = on_two_threads(&cases, |(workload, (kind, op, sticky))| Count {
-        states: at_each(*kind, *op, *sticky, workload),
+    let count = on_two_threads(&cases, |(workload, fault)| Count {
+        states: at_each(*fault, workload, false),
         ..Count::default()
     });
     println!("{} faults of {} workloads: {} cases", faults.len(), WORKLOADS.len(), count.states);
@@ -79,7 +83,7 @@ fn writes_are_short_by_every_length() {
     let lengths: Vec<usize> = (0..300).collect();
     let count = on_two_threads(&lengths, |len| {
         let kind = FaultKind::ShortWrite(*len);
-        let cases = |sticky| at_each(kind, FaultOp::Write, sticky, WORKLOADS[0]);
+        let cases = |sticky| at_each((kind, FaultOp::Write, sticky), WORKLOADS[0], false);
         // One byte at a time for ever comes to an end; none for ever is a full disk.
         Count { states: cases(false) + cases(true), ..Count::default() }
     });
@@ -88,27 +92,29 @@ fn writes_are_short_by_every_length() {
 }
 
 /// Any number of bytes may fit: whatever could not be written then can be when there is room.
-#[test]
-fn the_disk_is_full_at_every_byte() {
+pub(crate) fn full_at(bytes: u64, ahead: bool) -> Count {
     // Those that go on in the same process.
     let workloads = [WORKLOADS[0], WORKLOADS[2], &WORKLOADS[3][..5]];
-    let sizes: Vec<u64> = (0..3000).collect();
-    let count = on_two_threads(&sizes, |bytes| {
-        let workload = workloads[*bytes as usize % workloads.len()];
-        let what = format!("{workload:?} with {bytes} bytes");
-        let sim = SimStorage::new();
-        sim.set_capacity(Some(*bytes));
-        if let Ok(mut world) = World::on(&sim, true) {
-            let failed = workload.iter().filter(|step| world.try_step(**step).is_err()).count();
-            sim.set_capacity(None);
-            for step in [Step::Append, Step::Batch, Step::Sync, Step::Commit] {
-                world.try_step(step).unwrap_or_else(|e| panic!("{what}, {failed} failed: {e}"));
-            }
+    let workload = workloads[bytes as usize % workloads.len()];
+    let what = format!("{workload:?} with {bytes} bytes");
+    let sim = SimStorage::new();
+    sim.set_capacity(Some(bytes));
+    if let Ok(mut world) = World::on(&sim, true, ahead) {
+        let failed = workload.iter().filter(|step| world.try_step(**step).is_err()).count();
+        sim.set_capacity(None);
+        for step in [Step::Append, Step::Batch, Step::Sync, Step::Commit] {
+            world.try_step(step).unwrap_or_else(|e| panic!("{what}, {failed} failed: {e}"));
         }
-        let sim = SimStorage::new();
-        sim.set_capacity(Some(*bytes));
-        Count { states: run(&what, workload, &sim, 3), ..Count::default() }
-    });
+    }
+    let sim = SimStorage::new();
+    sim.set_capacity(Some(bytes));
+    Count { states: run(&what, workload, &sim, 3, ahead), ..Count::default() }
+}
+
+#[test]
+fn the_disk_is_full_at_every_byte() {
+    let sizes: Vec<u64> = (0..3000).collect();
+    let count = on_two_threads(&sizes, |bytes| full_at(*bytes, false));
     println!("{} sizes: {} cases", sizes.len(), count.states);
     assert!(count.states > 5000);
 }

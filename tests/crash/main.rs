@@ -13,6 +13,7 @@
     reason = "a test that fails may panic; the count of cases is part of the result"
 )]
 
+mod ahead;
 mod deletions;
 mod explore;
 mod faults;
@@ -32,7 +33,7 @@ const fn plan(nested_every: usize) -> Plan {
     Plan { states_per_cut: 400, nested_every, nested_states: 8, kills_every: 1 }
 }
 
-fn explore(name: &str, trace: &SimStorage, nested_every: usize) -> usize {
+pub(crate) fn explore(name: &str, trace: &SimStorage, nested_every: usize) -> usize {
     Explorer::default().explore(name, trace, &InOrder, plan(nested_every)).states
 }
 

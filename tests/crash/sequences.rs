@@ -14,8 +14,7 @@ const LONG: usize = 14;
 const STATES_MIN: usize = 1_000_000;
 
 /// Runs `path` and looks at the cuts of its last step; those before are other sequences' ends.
-fn last_step(explorer: &Explorer, path: &[Step], plan: Plan) -> Count {
-    let mut world = World::new();
+pub(crate) fn last_step(explorer: &Explorer, mut world: World, path: &[Step], plan: Plan) -> Count {
     let (last, before) = path.split_last().unwrap();
     before.iter().for_each(|step| world.step(*step));
     let first = world.op_count();
@@ -25,7 +24,7 @@ fn last_step(explorer: &Explorer, path: &[Step], plan: Plan) -> Count {
 }
 
 /// All sequences of this length.
-fn of_length(length: usize) -> Vec<Vec<Step>> {
+pub(crate) fn of_length(length: usize) -> Vec<Vec<Step>> {
     (0..length).fold(vec![Vec::new()], |shorter, _| {
         let longer = |path: &Vec<Step>| {
             let path = path.clone();
@@ -36,7 +35,7 @@ fn of_length(length: usize) -> Vec<Vec<Step>> {
 }
 
 /// A sequence that `number` determines.
-fn random(number: u64) -> Vec<Step> {
+pub(crate) fn random(number: u64) -> Vec<Step> {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed();
     let draw = move |_| {
         state =
@@ -56,7 +55,9 @@ fn short_and_long_sequences_of_steps() {
     for (length, states_per_cut, nested_every) in plans.iter().copied() {
         let plan = Plan { states_per_cut, nested_every, nested_states: 4, kills_every: 4 };
         let started = Instant::now();
-        let count = on_two_threads(&of_length(length), |path| last_step(&explorer, path, plan));
+        let count = on_two_threads(&of_length(length), |path| {
+            last_step(&explorer, World::new(), path, plan)
+        });
         println!("all sequences of {length}: {count}; {:?}", started.elapsed());
         total.add(count);
     }

@@ -126,27 +126,38 @@ pub(crate) struct World {
     producers: Option<(Producer, Producer)>,
     /// The storage may fail: time may pass while a step waits, and upkeep with it.
     faulty: bool,
+    preallocate: bool,
     promise: Promise,
     promises: Vec<Promise>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::on(&SimStorage::new(), false).unwrap()
+        Self::on(&SimStorage::new(), false, false).unwrap()
     }
 
     /// Begins on a disk that may be `faulty`.
-    pub(crate) fn on(sim: &SimStorage, faulty: bool) -> Result<Self> {
+    pub(crate) fn on(sim: &SimStorage, faulty: bool, preallocate: bool) -> Result<Self> {
         let clock = MockClock::at_millis(NOW);
         let broker = open(sim, &clock)?;
         let mut promise = Promise { may_be_gone: true, cleaned: faulty, ..Promise::default() };
         let mut promises = Vec::new();
         mark(sim, &mut promises, &promise);
-        let log = create(&broker)?;
+        let log = create(&broker, preallocate)?;
         promise.may_be_gone = false;
         mark(sim, &mut promises, &promise);
         let sim = sim.clone();
-        Ok(Self { sim, clock, broker, log, producers: None, faulty, promise, promises })
+        Ok(Self {
+            sim,
+            clock,
+            broker,
+            log,
+            producers: None,
+            faulty,
+            preallocate,
+            promise,
+            promises,
+        })
     }
 
     /// How long the trace is.
@@ -344,21 +355,22 @@ impl World {
         let cleaned = self.faulty;
         self.promise = Promise { may_be_gone: true, incarnation, cleaned, ..Promise::default() };
         self.mark();
-        self.log = create(&self.broker)?;
+        self.log = create(&self.broker, self.preallocate)?;
         self.promise.may_be_gone = false;
         self.mark();
         Ok(())
     }
 }
 
-fn create(broker: &Broker) -> Result<Partition> {
+fn create(broker: &Broker, preallocate: bool) -> Result<Partition> {
     let topic = NewTopic::new("t")
         .set("segment.bytes", "300")
         .set("index.interval.bytes", "100")
         .set("cleanup.policy", "compact,delete")
         .set("retention.ms", "-1")
         .set("min.cleanable.dirty.ratio", "0")
-        .set("delete.retention.ms", "0");
+        .set("delete.retention.ms", "0")
+        .set("preallocate", preallocate.to_string());
     broker.create_topic(topic)?.partition(0)
 }
 

@@ -24,12 +24,17 @@ pub(crate) fn value(i: usize) -> String {
 
 struct Run {
     sim: SimStorage,
+    topic: NewTopic,
     written: usize,
 }
 
 impl Run {
     fn new() -> Self {
-        Self { sim: SimStorage::new(), written: 0 }
+        Self::with(topic())
+    }
+
+    fn with(topic: NewTopic) -> Self {
+        Self { sim: SimStorage::new(), topic, written: 0 }
     }
 
     fn mark(&self, mark: Mark) {
@@ -48,14 +53,22 @@ impl Run {
     }
 
     fn create(&self, broker: &Broker) -> Partition {
-        let topic = broker.create_topic(topic()).unwrap();
+        let topic = broker.create_topic(self.topic.clone()).unwrap();
         self.mark(Mark::Created);
         topic.partition(0).unwrap()
     }
 }
 
 pub(crate) fn appends() -> SimStorage {
-    let mut run = Run::new();
+    appends_in(Run::new())
+}
+
+/// The same into zeros that were written ahead.
+pub(crate) fn appends_ahead() -> SimStorage {
+    appends_in(Run::with(topic().set("preallocate", "true")))
+}
+
+fn appends_in(mut run: Run) -> SimStorage {
     let broker = open(&run.sim);
     let log = run.create(&broker);
     for i in 0..12 {
@@ -82,7 +95,15 @@ pub(crate) fn appends() -> SimStorage {
 }
 
 pub(crate) fn closes() -> SimStorage {
-    let mut run = Run::new();
+    closes_in(Run::new())
+}
+
+/// The same with zeros that are cut off at each close.
+pub(crate) fn closes_ahead() -> SimStorage {
+    closes_in(Run::with(topic().set("preallocate", "true")))
+}
+
+fn closes_in(mut run: Run) -> SimStorage {
     let broker = open(&run.sim);
     drop(run.create(&broker));
     broker.close().unwrap();

@@ -314,6 +314,34 @@ pub(crate) const FAULTS: &[Fault] = &[
         found_by: SEQUENCES,
     },
     Fault {
+        name: "zeros cut off at a close and not synced",
+        edits: &[Edit {
+            file: "log/roll.rs",
+            from: r"if writer.ahead.has_cut() {",
+            to: r"if writer.ahead.has_cut() && !PLANTED {",
+        }],
+        found_by: "ahead::zeros_are_cut_off_by_each_close",
+    },
+    Fault {
+        name: "zeros below the recovery point taken for the end",
+        edits: &[Edit {
+            file: "log/recovery.rs",
+            from: r"if self.is_torn(segment, &bad)? &&",
+            to: r"if (PLANTED || self.is_torn(segment, &bad)?) &&",
+        }],
+        found_by: "ahead::zeros_in_the_place_of_acknowledged_records_are_damage",
+    },
+    Fault {
+        name: "zeros cut off by a roll and in no sync",
+        edits: &[Edit {
+            file: "log/partition.rs",
+            from: r"s.base_offset < synced).saturating_sub(1);",
+            to: r"s.base_offset < synced || (PLANTED && s.base_offset == synced))
+            .saturating_sub(1);",
+        }],
+        found_by: "ahead::sequences_of_steps_over_zeros",
+    },
+    Fault {
         name: "closed with a segment that is not in its directory",
         edits: &[Edit {
             file: "log/partition.rs",

@@ -49,6 +49,32 @@ fn what_goes_in_comes_out() {
     assert!(records[3].ends_with("headerKeys: [x,x] payload: last"), "{}", records[3]);
 }
 
+/// What is between the log's end and the file's in a topic with `preallocate`.
+#[test]
+fn a_dump_tells_zeros_from_bytes_that_are_no_batch() {
+    let reel = Reel::new();
+    reel.run("topics --create --topic t --config preallocate=true", "");
+    reel.run("console-producer --topic t", "a\nb\n");
+    let file = "data/t-0/00000000000000000000.log";
+    let path = reel.dir().join("t-0/00000000000000000000.log");
+    let closed = reel.run(&format!("dump-log --files {file}"), "");
+    assert!(closed.contains("baseOffset: 0") && !closed.contains("Found"), "{closed}");
+    let mut bytes = std::fs::read(&path).unwrap();
+    for zeros in [1, 60, 61, 100_000] {
+        let mut longer = bytes.clone();
+        longer.resize(bytes.len() + zeros, 0);
+        std::fs::write(&path, longer).unwrap();
+        let dumped = reel.run(&format!("dump-log --files {file}"), "");
+        let wanted = format!("Found {zeros} zero bytes, written ahead, at the end of {file}\n");
+        assert_eq!(dumped, format!("{closed}{wanted}"));
+    }
+    bytes.resize(bytes.len() + 70_000, 0);
+    bytes.push(1);
+    std::fs::write(&path, bytes).unwrap();
+    let dumped = reel.run(&format!("dump-log --files {file}"), "");
+    assert!(dumped.contains("Found 70001 invalid bytes at the end of"), "{dumped}");
+}
+
 #[test]
 fn a_group_commits_what_was_printed() {
     let reel = Reel::new();

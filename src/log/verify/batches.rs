@@ -11,6 +11,7 @@ use super::offsets::OffsetCheck;
 use super::snapshots::lies;
 use super::times::TimeCheck;
 use crate::error::Result;
+use crate::log::ahead::is_ahead;
 use crate::log::digest::Digest;
 use crate::log::names::SegmentFile;
 use crate::log::producers::{ProducerSnapshotEntry, ProducerStates};
@@ -117,6 +118,7 @@ impl<'a> Walk<'a> {
         let demand = Demand { crc: true, continuous: false, epoch: None };
         let source = Source::File(file.clone());
         let digest = self.digest(segment, found)?;
+        let is_bare = digest.is_none();
         let scanner = Scanner::new(source, 0, len, Expect::Next(segment.base), demand);
         let mut scanner = scanner.with_digest(digest);
         loop {
@@ -126,6 +128,12 @@ impl<'a> Walk<'a> {
                 }
                 Ok(None) => break,
                 Err(Stop::Io(error)) => return Err(error),
+                // Room that was written ahead.
+                Err(Stop::Bad(bad))
+                    if is_bare && self.may_be_cut() && is_ahead(&file, bad.position)? =>
+                {
+                    break;
+                }
                 Err(Stop::Bad(bad)) => {
                     self.bad(segment, &bad, &file, len, found)?;
                     return Ok(len);
@@ -255,6 +263,11 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether the next open may cut off what comes now.
+    fn may_be_cut(&self) -> bool {
+        !self.about.clean && self.end >= self.about.recovery_point.unwrap_or(0)
+    }
+
     /// Bytes that are not the batch that should be there.
     fn bad(
         &mut self,
@@ -269,10 +282,9 @@ impl<'a> Walk<'a> {
         let behind = || file.read_at(bad.position.saturating_add(1), LOOK_BYTES_MAX);
         let is_tail =
             segment.next.is_none() && BatchSearch::new(self.end).look(&behind()?) != Sought::Batch;
-        let may_be_cut = !self.about.clean && self.end >= self.about.recovery_point.unwrap_or(0);
         let (weight, what) = if is_tail && self.about.owned {
             (Weight::Nothing, String::new())
-        } else if is_tail && may_be_cut {
+        } else if is_tail && self.may_be_cut() {
             let what = format!("the last {left} bytes are no batch; the next open cuts them off");
             (Weight::Note, format!("{what} ({})", bad.reason))
         } else {
