@@ -32,12 +32,6 @@ fn broker(dir: &std::path::Path, preallocate: bool) -> Broker {
     broker
 }
 
-/// Whether this broker writes into files that are allocated before.
-fn preallocates() -> bool {
-    let topic = NewTopic::new(TOPIC).set("preallocate", "true");
-    Broker::in_memory().create_topic(topic).is_ok()
-}
-
 /// One thread that waits for every record.
 pub fn one_waits(scale: Scale, size: usize) -> Workload {
     let payload = Rc::new(Payload::new(size));
@@ -57,9 +51,6 @@ pub fn one_waits(scale: Scale, size: usize) -> Workload {
         });
     }
     for (name, preallocate) in [("logreel", false), (PREALLOCATED, true)] {
-        if preallocate && !preallocates() {
-            continue;
-        }
         let payload = Rc::clone(&payload);
         work = work.ours(name, Survives::Power, move || {
             let dir = tempfile::tempdir().unwrap();

@@ -207,11 +207,8 @@ impl Inner {
     #[cold]
     fn too_large(&self, size: usize) -> Error {
         let (request, memory) = (self.config().max_request_size, self.config().buffer_memory);
-        let (key, max) = if size > request {
-            ("max.request.size", request)
-        } else {
-            ("buffer.memory", memory)
-        };
+        let (key, max) =
+            if size > request { ("max.request.size", request) } else { ("buffer.memory", memory) };
         let message = format!("a record of up to {size} bytes is over {key} = {max}");
         Error::kafka(ErrorCode::MessageTooLarge, message)
     }
