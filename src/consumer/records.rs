@@ -56,12 +56,12 @@ impl Unread {
         let mut count = 0;
         let mut next_offset = from;
         while self.left > 0 && count < max {
-            let (record, next) = RecordView::decode(&self.data, self.at, &self.header)?;
-            if count == 0 && record.offset() < from {
+            let (offset, next) = RecordView::check(&self.data, self.at, &self.header)?;
+            if count == 0 && offset < from {
                 begin = next;
             } else {
                 count += 1;
-                next_offset = record.offset() + 1;
+                next_offset = offset + 1;
             }
             self.at = next;
             self.left -= 1;
@@ -223,6 +223,7 @@ pub struct RecordsIter<'a> {
 impl<'a> Iterator for RecordsIter<'a> {
     type Item = RecordRef<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<RecordRef<'a>> {
         loop {
             let (run, rest) = self.runs.split_first()?;

@@ -14,7 +14,7 @@ use crate::storage::File;
 /// How much is read ahead at a time. A scan begins small, since it may want one record, and doubles
 /// up to where syscalls do not count; a chunk pinned by a few records does no harm either.
 const CHUNK_BYTES_FIRST: usize = 8 * 1024;
-const CHUNK_BYTES_MAX: usize = 256 * 1024;
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
 /// A batch is read whole, so what its length field says must have an end. The builder writes at
 /// most [`DECOMPRESSED_BYTES_MAX`] of records; what cannot be compressed grows a little.

@@ -22,6 +22,8 @@ enum State {
     /// Boxed, so that a delivery is small: most are on their way.
     Ready(Box<Option<Result<RecordMetadata>>>),
     Pending(Pending, Ticket),
+    /// With `acks=0` there is nothing to wait for.
+    Unasked(Arc<BatchSlot>, Ticket),
 }
 
 /// A batch that is on its way.
@@ -43,6 +45,11 @@ impl Delivery {
         Self(State::Pending(pending, ticket))
     }
 
+    #[inline]
+    pub(super) fn unasked(slot: Arc<BatchSlot>, ticket: Ticket) -> Self {
+        Self(State::Unasked(slot, ticket))
+    }
+
     /// Blocks until the record's batch is delivered, at most for `delivery.timeout.ms`. If the
     /// batch is due and nobody runs it, this thread does; `linger` is not cut short.
     ///
@@ -60,6 +67,7 @@ impl Delivery {
     pub fn wait(self) -> Result<RecordMetadata> {
         match self.0 {
             State::Ready(outcome) => outcome.unwrap_or_else(|| Err(taken())),
+            State::Unasked(slot, ticket) => Ok(slot.unasked(ticket)),
             State::Pending(pending, ticket) => {
                 pending.wait_until(None);
                 pending.0.answer(ticket).unwrap_or_else(|| Err(timed_out()))
@@ -76,6 +84,7 @@ impl Delivery {
     pub fn wait_timeout(self, timeout: Duration) -> Result<RecordMetadata> {
         match self.0 {
             State::Ready(outcome) => outcome.unwrap_or_else(|| Err(taken())),
+            State::Unasked(slot, ticket) => Ok(slot.unasked(ticket)),
             State::Pending(pending, ticket) => {
                 pending.wait_until(pending.0.home.clock.deadline(timeout));
                 pending.0.answer(ticket).unwrap_or_else(|| Err(timed_out()))
@@ -87,6 +96,7 @@ impl Delivery {
     pub fn try_get(&mut self) -> Option<Result<RecordMetadata>> {
         match &mut self.0 {
             State::Ready(outcome) => outcome.as_ref().clone(),
+            State::Unasked(slot, ticket) => Some(Ok(slot.unasked(*ticket))),
             State::Pending(pending, ticket) => pending.0.answer(*ticket),
         }
     }
@@ -104,6 +114,7 @@ impl Delivery {
     pub fn on_complete(self, callback: impl FnOnce(Result<RecordMetadata>) + Send + 'static) {
         match self.0 {
             State::Ready(outcome) => run(callback, outcome.unwrap_or_else(|| Err(taken()))),
+            State::Unasked(slot, ticket) => run(callback, Ok(slot.unasked(ticket))),
             State::Pending(pending, ticket) => {
                 pending.0.add_callback(ticket, Box::new(callback));
                 pending.deliver();
@@ -147,6 +158,7 @@ impl Future for Delivery {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(outcome) => Poll::Ready(outcome.take().unwrap_or_else(|| Err(taken()))),
+            State::Unasked(slot, ticket) => Poll::Ready(Ok(slot.unasked(*ticket))),
             State::Pending(pending, ticket) => {
                 if !pending.poll(context) {
                     return Poll::Pending;

@@ -10,7 +10,6 @@ use super::delivery::{Delivery, Pending};
 use super::drive::{Until, drive};
 use super::limit::BlockLimit;
 use super::memory::Reservation;
-use super::metadata::RecordMetadata;
 use super::murmur::partition_of_key;
 use super::partitioner::TopicPartitions;
 use super::queue::{PartitionQueue, sync};
@@ -116,11 +115,10 @@ impl Inner {
             self.run_after_add(queue, opened, filled);
         }
         if self.config().acks == Acks::None {
-            let metadata =
-                RecordMetadata { topic_partition: queue.log.tp.clone(), offset: None, timestamp };
-            let result = Ok(metadata);
-            self.config().interceptors.on_acknowledgement(&result);
-            return Ok(Some(Delivery::ready(result)));
+            if !self.config().interceptors.is_empty() {
+                self.config().interceptors.on_acknowledgement(&Ok(slot.unasked(ticket)));
+            }
+            return Ok(Some(Delivery::unasked(slot, ticket)));
         }
         Ok(Some(Delivery::pending(Pending(slot), ticket)))
     }

@@ -136,6 +136,11 @@ impl BatchSlot {
         Some(self.metadata(ticket, result))
     }
 
+    /// The answer where nobody asked for an acknowledgement.
+    pub(super) fn unasked(&self, Ticket { timestamp, .. }: Ticket) -> RecordMetadata {
+        RecordMetadata { topic_partition: self.tp.clone(), offset: None, timestamp }
+    }
+
     fn metadata(
         &self,
         ticket: Ticket,

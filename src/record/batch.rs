@@ -116,7 +116,7 @@ impl RecordBatch {
         let data = self.records_data()?;
         let mut at = 0;
         for _ in 0..self.header.records_count() {
-            let (_, next) = RecordView::decode(&data, at, &self.header)
+            let (_, next) = RecordView::check(&data, at, &self.header)
                 .map_err(|error| self.relocate(&error, error.position()))?;
             at = next;
         }

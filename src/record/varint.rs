@@ -124,6 +124,18 @@ impl<'a> Filler<'a> {
     }
 }
 
+/// Reads a number of one or two bytes from the front; `None` if it is none.
+#[inline]
+pub(crate) fn read_small(data: &[u8]) -> Option<(i32, &[u8])> {
+    match data {
+        [low @ 0..0x80, rest @ ..] => Some((unzigzag32(u32::from(*low)), rest)),
+        [low, high @ 0..0x80, rest @ ..] => {
+            Some((unzigzag32(u32::from(*low & 0x7f) | u32::from(*high) << 7), rest))
+        }
+        _ => None,
+    }
+}
+
 /// Reads an `i32` at `at`; answers it and the position behind it. Longer forms than needed are
 /// accepted, and bits of the fifth byte that do not fit drop out, both as in Kafka.
 ///

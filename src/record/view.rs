@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::error::{Corruption, DecodeError};
 use super::header::BatchHeader;
-use super::varint::{read_varint, read_varlong};
+use super::varint::{read_small, read_varint, read_varlong};
 use crate::types::TimestampType;
 
 /// A record inside its batch's bytes. `Copy`, owns nothing.
@@ -52,6 +52,38 @@ impl<'a> RecordView<'a> {
         at: usize,
         header: &BatchHeader,
     ) -> Result<(Self, usize), DecodeError> {
+        match Plain::read(data, at) {
+            Some(plain) if plain.delta >= 0 && plain.delta <= header.last_offset_delta => {
+                let Plain { timestamp_delta, delta, key, value, end } = plain;
+                Ok((Self::new(header, timestamp_delta.into(), delta, (key, value), 0, &[]), end))
+            }
+            _ => Self::decode_any(data, at, header),
+        }
+    }
+
+    /// Checks the record as [`decode`](Self::decode) does, and answers its offset and the position
+    /// of the next.
+    #[inline]
+    pub(crate) fn check(
+        data: &'a [u8],
+        at: usize,
+        header: &BatchHeader,
+    ) -> Result<(i64, usize), DecodeError> {
+        match Plain::read(data, at) {
+            Some(Plain { delta, end, .. }) if delta >= 0 && delta <= header.last_offset_delta => {
+                Ok((header.base_offset.saturating_add(i64::from(delta)), end))
+            }
+            _ => Self::decode_any(data, at, header).map(|(record, next)| (record.offset, next)),
+        }
+    }
+
+    /// Any record, and what is wrong with one.
+    #[inline(never)]
+    fn decode_any(
+        data: &'a [u8],
+        at: usize,
+        header: &BatchHeader,
+    ) -> Result<(Self, usize), DecodeError> {
         let mut fields = Fields { data, at, base_offset: header.base_offset };
         let length = fields.varint()?;
         let (start, available) = (fields.at, fields.available());
@@ -80,21 +112,34 @@ impl<'a> RecordView<'a> {
             let consumed = fields.at - start;
             return Err(fields.fail(Corruption::RecordSize { length: end - start, consumed }));
         }
+        let headers = data.get(headers_at..end).unwrap_or_default();
+        let parts = (key, value);
+        Ok((Self::new(header, timestamp_delta, delta, parts, header_count, headers), end))
+    }
+
+    #[inline]
+    fn new(
+        header: &BatchHeader,
+        timestamp_delta: i64,
+        delta: i32,
+        (key, value): (Option<&'a [u8]>, Option<&'a [u8]>),
+        header_count: u32,
+        headers: &'a [u8],
+    ) -> Self {
         let timestamp = match header.timestamp_type() {
             // Hostile deltas may overflow; Java's arithmetic wraps, and so does ours.
             TimestampType::CreateTime => header.base_timestamp.wrapping_add(timestamp_delta),
             TimestampType::LogAppendTime => header.max_timestamp,
         };
-        let record = Self {
+        Self {
             offset: header.base_offset.saturating_add(i64::from(delta)),
             timestamp,
             sequence: header.sequence_at(delta),
             header_count,
             key,
             value,
-            headers: data.get(headers_at..end).unwrap_or_default(),
-        };
-        Ok((record, end))
+            headers,
+        }
     }
 
     /// The record's offset.
@@ -234,6 +279,48 @@ impl<'a> Iterator for HeaderIter<'a> {
 
 impl ExactSizeIterator for HeaderIter<'_> {}
 
+/// A record as most are: without headers, and with numbers of one or two bytes.
+struct Plain<'a> {
+    timestamp_delta: i32,
+    delta: i32,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    /// The position of the next record.
+    end: usize,
+}
+
+impl<'a> Plain<'a> {
+    /// Reads such a record; `None` for any other, and for anything wrong.
+    #[inline]
+    fn read(data: &'a [u8], at: usize) -> Option<Self> {
+        let (length, rest) = read_small(data.get(at..)?)?;
+        let (body, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        let (_attributes, rest) = body.split_first()?;
+        let (timestamp_delta, rest) = read_small(rest)?;
+        let (delta, rest) = read_small(rest)?;
+        let (key, rest) = Self::nullable(rest)?;
+        let (value, rest) = Self::nullable(rest)?;
+        // No headers, and nothing behind their number.
+        (rest == [0]).then(|| Self {
+            timestamp_delta,
+            delta,
+            key,
+            value,
+            end: data.len() - behind.len(),
+        })
+    }
+
+    #[inline]
+    fn nullable(data: &'a [u8]) -> Option<(Option<&'a [u8]>, &'a [u8])> {
+        let (length, rest) = read_small(data)?;
+        if length < 0 {
+            return Some((None, rest));
+        }
+        let (bytes, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        Some((Some(bytes), rest))
+    }
+}
+
 /// A place in the data that moves from field to field.
 struct Fields<'a> {
     data: &'a [u8],
@@ -326,5 +413,76 @@ impl<'a> Fields<'a> {
         let key = self.bytes("header key", length)?;
         let value = self.nullable("header value")?;
         Ok(HeaderView { key, value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{BATCH_HEADER_LEN, BatchBuilder, Header};
+
+    /// The bytes of a few records of all kinds, and their header.
+    fn records() -> (BatchHeader, Vec<u8>) {
+        let mut builder = BatchBuilder::new();
+        let long = vec![7; 9000];
+        let headers = [Header::new("h", "x"), Header::null("n")];
+        for (timestamp, key, value) in [
+            (1000, None, None),
+            (1000, Some(&b"k"[..]), Some(&b"v"[..])),
+            (990, Some(b""), None),
+            (100_000_000, Some(&long[..200]), Some(&long[..])),
+            (1001, None, Some(&long[..300])),
+        ] {
+            builder.append(Some(timestamp), key, value, &[]).unwrap();
+            builder.append(Some(timestamp), key, value, &headers).unwrap();
+        }
+        let sealed = builder.seal().unwrap();
+        (*sealed.header(), sealed.bytes()[BATCH_HEADER_LEN..].to_vec())
+    }
+
+    /// The short way, the check and the long way agree, on records and on what is none.
+    fn compare(data: &[u8], at: usize, header: &BatchHeader) -> Option<usize> {
+        let long = RecordView::decode_any(data, at, header);
+        let short = RecordView::decode(data, at, header);
+        let check = RecordView::check(data, at, header);
+        let shown = |(record, next): &(RecordView<'_>, usize)| {
+            let (key, value) = (record.key(), record.value());
+            format!("{record:?} {key:?} {value:?} {:?} {next}", record.raw_headers())
+        };
+        let long_shown = long.as_ref().map(shown).map_err(ToString::to_string);
+        assert_eq!(short.as_ref().map(shown).map_err(ToString::to_string), long_shown, "at {at}");
+        let offset = long.as_ref().map(|(record, next)| (record.offset(), *next));
+        assert_eq!(
+            check.as_ref().copied().map_err(ToString::to_string),
+            offset.map_err(ToString::to_string),
+            "at {at}"
+        );
+        long.ok().map(|(_, next)| next)
+    }
+
+    #[test]
+    fn the_short_way_answers_what_the_long_way_does() {
+        let (header, data) = records();
+        let (mut at, mut count) = (0, 0);
+        while at < data.len() {
+            at = compare(&data, at, &header).unwrap();
+            count += 1;
+        }
+        assert_eq!(count, 10);
+        // Everything cut, begun in the middle, and with one byte changed.
+        for end in (0..300).chain(data.len() - 20..data.len()) {
+            compare(&data[..end], 0, &header);
+            compare(&data, end, &header);
+        }
+        for index in 0..300 {
+            for change in [1, 2, 0x40, 0x80, 0xff] {
+                let mut data = data.clone();
+                data[index] ^= change;
+                let mut at = Some(0);
+                while let Some(here) = at.filter(|at| *at < data.len()) {
+                    at = compare(&data, here, &header);
+                }
+            }
+        }
     }
 }
