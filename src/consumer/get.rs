@@ -8,7 +8,19 @@ use crate::types::IsolationLevel;
 
 impl Partition {
     /// The record at an offset; `None` where there is none: compaction removed it, it was the
-    /// marker of a transaction, or the offset is the log end. Does not block.
+    /// marker of a transaction, or the offset is the log end. Does not block. Reads the batch that
+    /// holds the record.
+    ///
+    /// ```
+    /// use logreel::{Broker, ProducerRecord};
+    /// let broker = Broker::in_memory();
+    /// broker.producer().build()?.send(ProducerRecord::to("t").value("v")).wait()?;
+    /// let partition = broker.topic("t")?.partition(0)?;
+    /// let record = partition.get(0)?.expect("there is one");
+    /// assert_eq!(record.value.as_deref(), Some(&b"v"[..]));
+    /// assert_eq!(partition.get(1)?, None);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -18,7 +30,16 @@ impl Partition {
     }
 
     /// The same without computing the checksum of the batch that holds the record, as with
-    /// `check.crcs=false`.
+    /// `check.crcs=false`: faster, and damage in a key or value goes unnoticed.
+    ///
+    /// ```
+    /// # use logreel::{Broker, ProducerRecord};
+    /// # let broker = Broker::in_memory();
+    /// # broker.producer().build()?.send(ProducerRecord::to("t").value("v")).wait()?;
+    /// let record = broker.topic("t")?.partition(0)?.get_without_crc(0)?;
+    /// assert_eq!(record.map(|record| record.offset), Some(0));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -35,6 +56,9 @@ impl Partition {
             isolation: IsolationLevel::ReadUncommitted,
             control: false,
         };
+        if self.is_read_only() {
+            self.log.refresh()?;
+        }
         let mut cursor = Cursor::new(offset);
         let batches = self.log.fetch(&mut cursor, options)?;
         let Some(batch) = batches.first() else { return Ok(None) };

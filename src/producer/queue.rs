@@ -90,13 +90,18 @@ impl PartitionQueue {
         let mut patience = patience;
         let mut sync_to = None;
         let mut wake = false;
+        // Asked once: reading the clock costs as much as encoding a record.
+        let mut now = self.client.clock().monotonic();
         for rounds in 0.. {
-            self.expire_before(self.client.clock().monotonic());
+            if rounds > 0 {
+                now = self.client.clock().monotonic();
+            }
+            self.expire_before(now);
             // An append wakes readers; futures among them only once the token is let go.
             let quiet = Quiet::new();
             let Some(mut held) = self.token(patience) else { break };
             let mut round = Round::default();
-            let again = self.drain(&mut held, which, &mut round);
+            let again = self.drain(&mut held, which, now, &mut round);
             wake = !held.waiting.is_empty();
             // Who waits for the token waits for one round, not for all of them.
             MutexGuard::unlock_fair(held);
@@ -107,7 +112,7 @@ impl PartitionQueue {
                 self.log.fail_waiting();
             }
             // Who filled a batch in between found the token taken and left the batch to us.
-            if !again && !self.accumulator.has_full(self.client.clock().monotonic()) {
+            if !again && !self.accumulator.has_full(now) {
                 break;
             }
             let enough = goal.is_some_and(|goal| goal.is_decided() || goal.wanted_sync().is_some())
@@ -156,8 +161,7 @@ impl PartitionQueue {
     }
 
     /// Seals and appends what is to be run. Says whether there is more to be tried at once.
-    fn drain(&self, held: &mut Held, which: Run, round: &mut Round) -> bool {
-        let now = self.client.clock().monotonic();
+    fn drain(&self, held: &mut Held, which: Run, now: Duration, round: &mut Round) -> bool {
         self.drop_decided(held);
         let (mut again, mut took) = (false, false);
         if which == Run::Last || held.backoff.is_none_or(|until| until <= now) {

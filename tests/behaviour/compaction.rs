@@ -90,6 +90,10 @@ fn the_last_value_of_each_key_stays_at_its_offset() {
         assert_eq!(kept(&log), wanted);
         assert_eq!((log.log_start_offset(), log.log_end_offset()), (0, end + 1));
 
+        // One record: there, or not any more.
+        assert_eq!(log.get(3).unwrap().map(|record| record.offset), Some(3));
+        assert_eq!(log.get(4).unwrap(), None);
+
         // A consumer in a gap goes on at the next offset that is there.
         for (from, first) in [(0, 2), (1, 2), (2, 2), (4, 5)] {
             let consumer = reader(&broker);

@@ -30,6 +30,7 @@ mod crafted;
 mod events;
 mod follow;
 mod follow_upkeep;
+mod get;
 mod group_admin;
 mod group_faults;
 mod group_model;
