@@ -85,8 +85,15 @@ impl Ahead {
     }
 }
 
-/// Whether nothing but zeros stands in the file from `position` on.
+/// No more than this was ever written ahead: Kafka makes a file as long as its largest segment.
+const AHEAD_BYTES_MAX: u64 = i32::MAX as u64;
+
+/// Whether nothing but zeros stands in the file from `position` on, and no more of them than
+/// somebody may have written ahead: a file that claims more is not read to its end.
 pub(super) fn is_ahead(file: &File, position: u64) -> Result<bool> {
+    if file.len()?.saturating_sub(position) > AHEAD_BYTES_MAX {
+        return Ok(false);
+    }
     let mut at = position;
     loop {
         let bytes = file.read_at(at, STEP_BYTES)?;

@@ -145,8 +145,8 @@ impl Parts<'_> {
     }
 
     /// Writes the record into its place, which is as large as it is. `body_size` is what
-    /// [`body_size`](Self::body_size) said; the caller has compared it with the limit of a batch, so
-    /// that every length fits an `i32`.
+    /// [`body_size`](Self::body_size) said; the caller has compared it with the limit of a batch,
+    /// so that every length fits an `i32`.
     #[inline]
     pub(crate) fn write(&self, body_size: usize, place: &mut [u8]) {
         let mut out = Filler::new(place);
