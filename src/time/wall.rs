@@ -56,7 +56,7 @@ fn ask(precise: fn() -> (i64, u32)) -> i64 {
         seen.read = None;
     } else {
         if let Some((last, at)) = seen.read {
-            let passed = before.duration_since(at);
+            let passed = at.elapsed();
             if (DISTANCE.0..=DISTANCE.1).contains(&passed) {
                 let counts = now.saturating_sub(last).saturating_mul(NANOS_PER_MILLI);
                 let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX).max(1);
