@@ -8,6 +8,9 @@ use logreel::record::{BATCH_HEADER_LEN, BatchHeader, ControlRecord, RecordBatch}
 
 use crate::dump_log::optional;
 
+/// Nobody writes more zeros ahead, and there may be more than anybody can read.
+const AHEAD_BYTES_MAX: u64 = i32::MAX as u64;
+
 /// What lies at a place in the file.
 pub(crate) enum Found {
     Batch {
@@ -48,6 +51,9 @@ impl Batches {
 
     /// Whether there are only zeros from here on.
     fn is_zero(&mut self) -> io::Result<bool> {
+        if self.len.saturating_sub(self.position) > AHEAD_BYTES_MAX {
+            return Ok(false);
+        }
         self.file.seek(SeekFrom::Start(self.position))?;
         let mut block = [0; 64 * 1024];
         loop {

@@ -175,4 +175,15 @@ mod tests {
             file.write_all_at(at, &[0]).unwrap();
         }
     }
+
+    /// An open read a terabyte of zeros that took no room on the disk.
+    #[test]
+    fn more_zeros_than_anybody_writes_ahead_are_not_read() {
+        let home = tempfile::tempdir().unwrap();
+        let path = FilePath::root(FileName::new("f").unwrap());
+        let file = Storage::disk(home.path()).open(&path, Open::CreateNew).unwrap();
+        file.set_len(100 + AHEAD_BYTES_MAX).unwrap();
+        assert!(is_ahead(&file, 100).unwrap());
+        assert!(!is_ahead(&file, 99).unwrap());
+    }
 }

@@ -306,11 +306,14 @@ impl BatchBuilder {
         Ok(parts.offset_delta)
     }
 
-    /// Makes the buffer at least `end` bytes long, and twice as long as it was: each byte of it is
-    /// cleared once.
+    /// Makes the buffer at least `end` bytes long, and twice as long as it was, so that each byte of
+    /// it is cleared once. Nothing is allocated while it has the capacity.
     #[cold]
     fn make_room(&mut self, end: usize) {
-        self.buffer.resize(end.max(self.buffer.len().saturating_mul(2)), 0);
+        let twice = self.buffer.len().saturating_mul(2);
+        let capacity = self.buffer.capacity();
+        let len = if end <= capacity { twice.min(capacity) } else { twice };
+        self.buffer.resize(end.max(len), 0);
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-//! Files as shared memory: the only unsafe code of the crate.
+//! Files as shared memory: the only unsafe code of the crate that touches memory.
 //!
 //! A map turns two things into undefined behaviour or a signal that would otherwise be errors: a
 //! file that changes or shrinks while it is mapped, and a disk error (SIGBUS). The first is

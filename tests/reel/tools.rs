@@ -73,6 +73,14 @@ fn a_dump_tells_zeros_from_bytes_that_are_no_batch() {
     std::fs::write(&path, bytes).unwrap();
     let dumped = reel.run(&format!("dump-log --files {file}"), "");
     assert!(dumped.contains("Found 70001 invalid bytes at the end of"), "{dumped}");
+
+    // More than anybody writes ahead, or reads: they take no room on the disk.
+    let huge = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let whole = std::fs::metadata(&path).unwrap().len() - 70_001;
+    huge.set_len(whole).unwrap();
+    huge.set_len(whole + (1 << 40)).unwrap();
+    let dumped = reel.run(&format!("dump-log --files {file}"), "");
+    assert!(dumped.contains(&format!("Found {} invalid bytes", 1u64 << 40)), "{dumped}");
 }
 
 #[test]

@@ -177,3 +177,30 @@ fn the_producer_may_be_named_last() {
     let header = *builder.seal().unwrap().header();
     assert_eq!((header.producer_id(), header.base_sequence()), (Some(4000), Some(17)));
 }
+
+/// A buffer of 1000 bytes grew to 1952 for a batch of 990.
+#[test]
+fn a_batch_that_fits_its_buffer_allocates_nothing() {
+    let mut builder = BatchBuilder::with_buffer(Vec::with_capacity(1000));
+    while builder.append_within(990, Some(1), None, Some(b"0123456789"), &[]).unwrap().is_some() {}
+    assert!(builder.size() > 970 && builder.size() <= 990);
+    assert_eq!(builder.seal().unwrap().into_bytes().capacity(), 1000);
+}
+
+#[test]
+fn a_record_is_added_up_to_the_limit_and_alone_whatever_its_size() {
+    let value = &[7; 100][..];
+    let size = BatchBuilder::new().encoded_size(Some(1), None, Some(value), &[]);
+    for (limit, fits) in [(61 + 2 * size - 1, false), (61 + 2 * size, true)] {
+        // What was in the buffer is not seen.
+        let mut builder = BatchBuilder::with_buffer(vec![9; 5000]);
+        assert_eq!(builder.append_within(10, Some(1), None, Some(value), &[]).unwrap(), Some(0));
+        let second = builder.append_within(limit, Some(1), None, Some(value), &[]).unwrap();
+        assert_eq!(second.is_some(), fits, "limit {limit}");
+        let count = 1 + usize::from(fits);
+        assert_eq!((builder.len(), builder.size()), (count, 61 + count * size));
+        let mut fresh = BatchBuilder::new();
+        (0..count).for_each(|_| assert!(fresh.append(Some(1), None, Some(value), &[]).is_ok()));
+        assert_eq!(builder.seal().unwrap().bytes(), fresh.seal().unwrap().bytes());
+    }
+}
