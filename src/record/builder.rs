@@ -306,8 +306,8 @@ impl BatchBuilder {
         Ok(parts.offset_delta)
     }
 
-    /// Makes the buffer at least `end` bytes long, and twice as long as it was, so that each byte of
-    /// it is cleared once. Nothing is allocated while it has the capacity.
+    /// Makes the buffer at least `end` bytes long, and twice as long as it was, so that each byte
+    /// of it is cleared once. Nothing is allocated while it has the capacity.
     #[cold]
     fn make_room(&mut self, end: usize) {
         let twice = self.buffer.len().saturating_mul(2);
