@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::at_work::{AtWork, Rests, Working};
 use super::config::ProducerConfig;
 use super::memory::Memory;
 use crate::broker::Shared;
 use crate::error::Result;
 use crate::time::Clock;
+use crate::wait::Waiter;
 
 /// Without a wait a clock that only moves while somebody waits would stand still.
 const BACKOFF_MIN: Duration = Duration::from_millis(1);
@@ -23,16 +25,32 @@ pub(super) struct Client {
     pub(super) memory: Arc<Memory>,
     /// The producer's id, once it is needed.
     id: Mutex<Option<i64>>,
+    at_work: AtWork,
 }
 
 impl Client {
     pub(super) fn new(broker: Arc<Shared>, config: ProducerConfig) -> Arc<Self> {
         let memory = Memory::new(config.buffer_memory);
-        Arc::new(Self { broker, config, memory, id: Mutex::new(None) })
+        Arc::new(Self { broker, config, memory, id: Mutex::new(None), at_work: AtWork::default() })
     }
 
     pub(super) fn clock(&self) -> &Clock {
         &self.broker.context.clock
+    }
+
+    /// Until the guard goes, this thread is at work. Only a mock clock needs to know.
+    pub(super) fn work(&self) -> Option<Working<'_>> {
+        self.clock().is_mock().then(|| self.at_work.begin())
+    }
+
+    /// Parks until signalled or until `deadline`, which a mock clock moves to.
+    pub(super) fn park(&self, waiter: &Arc<Waiter>, deadline: Option<Duration>) {
+        self.at_work.pause(|| waiter.park(self.clock(), deadline));
+    }
+
+    /// Lets other threads work for a moment; `false` if time may pass.
+    pub(super) fn let_others_work(&self, rests: &mut Rests) -> bool {
+        self.clock().is_mock() && rests.rest(&self.at_work)
     }
 
     /// The producer's id. The first call may write a file.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::at_work::Rests;
 use super::queue::sync;
 use super::slot::{BatchSlot, Run};
 use crate::wait::Waiter;
@@ -30,6 +31,7 @@ pub(super) fn drive(
         Until::Delivered => slot.is_delivered(),
     };
     let mut waiter: Option<Arc<Waiter>> = None;
+    let mut rests = Rests::default();
     while !is_done() {
         let now = clock.monotonic();
         // The last moment that matters to this wait.
@@ -44,6 +46,7 @@ pub(super) fn drive(
             }
         }
         if let Some((log, end)) = slot.wanted_sync() {
+            let _working = queue.as_ref().and_then(|queue| queue.work());
             sync(&log, end, patience);
         }
         if is_done() {
@@ -57,7 +60,11 @@ pub(super) fn drive(
         if slot.add_waiter(waiter) {
             continue;
         }
-        let due = queue.and_then(|queue| queue.next_due());
+        // In this order: a batch that is not due any more was taken by who is at work by then.
+        let due = queue.as_ref().and_then(|queue| queue.next_due());
+        if queue.is_some_and(|queue| queue.let_others_work(&mut rests)) {
+            continue;
+        }
         waiter.park(clock, [due, last].into_iter().flatten().min());
     }
     true

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::accumulator::{Added, Place};
+use super::at_work::Rests;
 use super::client::Client;
 use super::config::{Acks, ProducerConfig};
 use super::delivery::{Delivery, Pending};
@@ -84,6 +85,7 @@ impl Inner {
     ) -> Result<Option<Delivery>> {
         let Checked { queue, sticky, size, timestamp } = *checked;
         let threads = self.client.broker.config.has_threads();
+        let _working = self.client.work();
         let mut reservation = None;
         let place = loop {
             if !threads {
@@ -296,6 +298,7 @@ impl Inner {
             return Ok(memory.try_reserve(size).unwrap_or_else(|| memory.overdraw(size)));
         }
         let place = memory.queue();
+        let mut rests = Rests::default();
         loop {
             self.run_all(Run::All, limit.deadline());
             if let Some(reservation) = place.try_reserve(size) {
@@ -306,8 +309,14 @@ impl Inner {
                 let what = format!("nothing came free within {} (max.block.ms)", limit.text());
                 return Err(full().because(what));
             }
+            // In this order: a batch that is not due any more was taken by who is at work by then.
             let until = [self.next_due(), limit.deadline()].into_iter().flatten().min();
-            place.waiter.park(self.client.clock(), until);
+            if self.client.let_others_work(&mut rests) {
+                continue;
+            }
+            // Who has waited longest moves a mock clock on; the others follow.
+            let until = until.filter(|_| !self.client.clock().is_mock() || place.is_first());
+            self.client.park(&place.waiter, until);
         }
     }
 
@@ -319,6 +328,7 @@ impl Inner {
     }
 
     fn sync(&self, queue: &Arc<PartitionQueue>, end: i64, here: bool) {
+        let _working = self.client.work();
         if here {
             // A failure is told by the deliveries it fails.
             let _ = queue.log.sync_to(end);
@@ -333,6 +343,7 @@ impl Inner {
         let clock = self.client.clock();
         let patience = || deadline.map(|deadline| deadline.saturating_sub(clock.monotonic()));
         let mut syncs = Vec::new();
+        let _working = self.client.work();
         for queue in self.topics.all_queues() {
             if let Some(end) = queue.run(which, patience(), None) {
                 syncs.push((queue, end));

@@ -135,11 +135,19 @@ pub(super) struct Place {
 }
 
 impl Place {
+    fn leads(&self, state: &State) -> bool {
+        state.queue.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
+    }
+
+    /// Whether nobody has waited longer.
+    pub(super) fn is_first(&self) -> bool {
+        self.leads(&self.memory.state.lock())
+    }
+
     /// Reserves memory if it is free and this place is the first.
     pub(super) fn try_reserve(&self, size: usize) -> Option<Reservation> {
         let mut state = self.memory.state.lock();
-        let is_first = state.queue.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter));
-        if is_first { self.memory.take(&mut state, size) } else { None }
+        if self.leads(&state) { self.memory.take(&mut state, size) } else { None }
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::accumulator::{Accumulator, Left, Material, OpenBatch};
+use super::at_work::{Rests, Working};
 use super::client::Client;
 use super::config::Acks;
 use super::identity::{Identity, Stamp};
@@ -87,6 +88,7 @@ impl PartitionQueue {
         patience: Option<Duration>,
         goal: Option<&BatchSlot>,
     ) -> Option<i64> {
+        let _working = self.client.work();
         let mut patience = patience;
         let mut sync_to = None;
         let mut wake = false;
@@ -429,6 +431,7 @@ impl PartitionQueue {
 
 impl Runner for PartitionQueue {
     fn run_for(self: Arc<Self>, which: Run, patience: Option<Duration>, goal: &BatchSlot) {
+        let _working = self.client.work();
         if let Some(end) = self.run(which, patience, Some(goal)) {
             sync(&self.log, end, patience);
         }
@@ -438,9 +441,18 @@ impl Runner for PartitionQueue {
         self.accumulator.next_due()
     }
 
+    fn work(&self) -> Option<Working<'_>> {
+        self.client.work()
+    }
+
+    fn let_others_work(&self, rests: &mut Rests) -> bool {
+        self.client.let_others_work(rests)
+    }
+
     /// With the sender thread, another one runs the callbacks that are there now: it must not be
     /// kept by what others go on sending.
     fn look_after(&self) {
+        let _working = self.client.work();
         self.expire(self.client.clock().monotonic());
         if self.accumulator.deliver(self.home.threads) {
             let _ = self.client.broker.wake_background();

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::at_work::{Rests, Working};
 use super::memory::Reservation;
 use super::metadata::RecordMetadata;
 use crate::error::{Error, ErrorCode, Result};
@@ -96,6 +97,10 @@ pub(super) trait Runner: Send + Sync {
     fn run_for(self: Arc<Self>, which: Run, patience: Option<Duration>, goal: &BatchSlot);
     /// When something is to be done next.
     fn next_due(&self) -> Option<Duration>;
+    /// Until the guard goes, this thread is at work.
+    fn work(&self) -> Option<Working<'_>>;
+    /// Lets other threads work for a moment, on a mock clock; `false` if time may pass.
+    fn let_others_work(&self, rests: &mut Rests) -> bool;
     /// Gives up what is past its deadline, and runs the callbacks of decided batches.
     fn look_after(&self);
 }

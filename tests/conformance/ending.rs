@@ -218,6 +218,35 @@ fn t089_none_vanishes_while_others_send() {
     }
 }
 
+/// A mock clock stands still while another thread writes: who waits for that thread would move it
+/// to the end of the record's time, and give up what is written the next moment.
+#[test]
+fn t089_no_record_times_out_on_a_mock_clock_because_another_thread_writes_it() {
+    for home in homes() {
+        let broker = home.open();
+        broker.create_topic("t").unwrap();
+        let small = broker.producer().linger(ms(1)).batch_size(200).buffer_memory(600);
+        let producer = small.build().unwrap();
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    let producer = producer.clone();
+                    let send = move |_| {
+                        let sent: Vec<_> = (0..5).map(|_| producer.send(value("v"))).collect();
+                        sent.into_iter().map(logreel::Delivery::wait).collect::<Vec<_>>()
+                    };
+                    scope.spawn(move || (0..200).flat_map(send).collect::<Vec<_>>())
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut offsets: Vec<i64> =
+            results.into_iter().map(|result| home.ok(result).offset().unwrap()).collect();
+        offsets.sort_unstable();
+        assert_eq!(offsets, (0..3000).collect::<Vec<_>>(), "{home}");
+    }
+}
+
 /// The last handle goes while a batch is being retried: it is tried once more and told.
 #[test]
 fn t089_dropping_the_producer_or_closing_the_broker_tells_every_record() {
