@@ -108,6 +108,10 @@ kafka_codes! {
     InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH", false;
     /// The transaction is not in a state that allows the call.
     InvalidTxnState = 48, "INVALID_TXN_STATE", false;
+    /// A transaction timeout is not positive, or above what the broker accepts.
+    InvalidTransactionTimeout = 50, "INVALID_TRANSACTION_TIMEOUT", false;
+    /// The same `transactional.id` is being initialised, committed or aborted at this moment.
+    ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS", true;
     /// The partition's storage failed; it must be opened again.
     KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true;
     /// The group still has members.
@@ -126,6 +130,8 @@ kafka_codes! {
     InvalidRecord = 87, "INVALID_RECORD", false;
     /// A transaction has commits pending for these offsets.
     UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT", true;
+    /// Another producer has taken over this `transactional.id`, or the transaction timed out.
+    ProducerFenced = 90, "PRODUCER_FENCED", false;
 }
 
 impl fmt::Display for ErrorCode {
@@ -161,6 +167,9 @@ pub enum ErrorKind {
     Wakeup,
     /// A producer's `buffer.memory` is in use (librdkafka: `QUEUE_FULL`). The record was not taken.
     QueueFull,
+    /// The transaction was aborted before the record was written (Java:
+    /// `TransactionAbortedException`).
+    TransactionAborted,
     /// Code that you gave to the crate (a partitioner, an assignor, a rebalance listener) failed,
     /// panicked or answered nonsense.
     UserCode,
@@ -341,12 +350,30 @@ impl Error {
         matches!(
             self.code(),
             Some(
-                ErrorCode::InvalidProducerEpoch
-                    | ErrorCode::OutOfOrderSequenceNumber
+                ErrorCode::OutOfOrderSequenceNumber
+                    | ErrorCode::FencedInstanceId
                     | ErrorCode::IllegalGeneration
                     | ErrorCode::UnknownMemberId
             )
         )
+    }
+
+    /// Whether the producer the call was made on can do nothing any more, so that a new one must be
+    /// built: another has taken over its `transactional.id`, or its transaction timed out.
+    ///
+    /// ```
+    /// use logreel::Broker;
+    /// let broker = Broker::in_memory();
+    /// let mut zombie = broker.producer().build_transactional("copier")?;
+    /// let _next = broker.producer().build_transactional("copier")?;
+    /// let transaction = zombie.begin()?;
+    /// transaction.send(logreel::ProducerRecord::to("t").value("v")).forget();
+    /// assert!(transaction.commit().unwrap_err().is_fatal());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.code(), Some(ErrorCode::ProducerFenced | ErrorCode::InvalidProducerEpoch))
     }
 
     /// The partition the error is about.

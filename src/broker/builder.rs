@@ -171,6 +171,8 @@ impl BrokerBuilder {
     /// | `offsets.retention.minutes` | 10080 | from 1 | adopted directories keep all until set |
     /// | `offsets.topic.num.partitions` | 1 (Kafka: 50) | 1 to 100000 | when the topic is made |
     /// | `producer.id.expiration.ms` | 86400000 | from 1 | |
+    /// | `transaction.max.timeout.ms` | 900000 | from 1 | what producers may ask for |
+    /// | `transaction.state.log.num.partitions` | 1 (Kafka: 50) | 1 to 100000 | when it is made |
     ///
     /// Times and sizes go up to 2147483647.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {

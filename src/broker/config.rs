@@ -40,6 +40,9 @@ pub(crate) struct BrokerConfig {
     pub(crate) num_partitions: i32,
     /// `None` until set: one in a directory of ours, at least Kafka's 50 in an adopted one.
     pub(crate) offsets_partitions: Option<i32>,
+    /// `None` until set: one.
+    pub(crate) transactions_partitions: Option<i32>,
+    pub(crate) transaction_max_timeout: Duration,
     pub(crate) producer_expiration_ms: i64,
     pub(crate) group_max_size: usize,
     pub(crate) group_initial_delay: Duration,
@@ -78,6 +81,8 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             num_partitions: 1,
             offsets_partitions: None,
+            transactions_partitions: None,
+            transaction_max_timeout: Duration::from_secs(15 * 60),
             producer_expiration_ms: 86_400_000,
             group_max_size: i32::MAX as usize,
             group_initial_delay: Duration::ZERO,
@@ -151,6 +156,10 @@ impl BrokerConfig {
                 }
             },
             "offsets.topic.num.partitions" => self.offsets_partitions = Some(partitions()?),
+            "transaction.max.timeout.ms" => self.transaction_max_timeout = millis(1)?,
+            "transaction.state.log.num.partitions" => {
+                self.transactions_partitions = Some(partitions()?);
+            }
             _ => return Err(Error::invalid_config(key, value, "brokers have no such key")),
         }
         Ok(())

@@ -114,12 +114,8 @@ impl Loaded {
                     ControlRecord::Abort { .. } => false,
                     _ => continue,
                 };
-                for ((_, at), group) in &mut self.groups {
-                    if *at == partition
-                        && let Some(producer) = transaction
-                    {
-                        group.commits.end_transaction(producer, commit);
-                    }
+                if let Some(producer) = transaction {
+                    self.end_transaction(partition, producer, commit);
                 }
                 continue;
             }
@@ -143,6 +139,13 @@ impl Loaded {
             }
         }
         Ok(())
+    }
+
+    /// A marker stands in a partition: what groups there committed in the transaction counts, or is
+    /// dropped.
+    pub(super) fn end_transaction(&mut self, partition: i32, producer: i64, commit: bool) {
+        let there = self.groups.iter_mut().filter(|((_, at), _)| *at == partition);
+        there.for_each(|(_, group)| group.commits.end_transaction(producer, commit));
     }
 
     /// A group's tombstone: its offsets have tombstones of their own.

@@ -18,6 +18,8 @@ mod groups;
 
 mod producer_ids;
 
+mod transactions;
+
 mod network_keys;
 
 #[cfg(feature = "testing")]
@@ -60,6 +62,12 @@ mod group_time;
 mod group_admin;
 
 mod commits;
+
+mod transaction_state;
+
+mod transacting;
+
+mod transactions_open;
 
 mod partition;
 

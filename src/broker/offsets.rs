@@ -150,9 +150,7 @@ impl Shared {
         let mut ends = Vec::new();
         self.with_loaded(|loaded| {
             for ((group, partition), state) in &mut loaded.groups {
-                let of_topic = |(tp, _): &(&TopicPartition, _)| tp.topic() == topic;
-                let gone: Vec<TopicPartition> =
-                    state.commits.iter().filter(of_topic).map(|(tp, _)| tp.clone()).collect();
+                let gone = state.commits.of_topic(topic);
                 if gone.is_empty() {
                     continue;
                 }

@@ -17,6 +17,7 @@ use super::report::RecoveryReport;
 use super::shared::Shared;
 use super::topic_state::TopicState;
 use super::topics::{Leftover, new_topic_id};
+use super::transactions::Transactions;
 use super::upkeep::Upkeep;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::checkpoint::{self, PARTITION_METADATA, PartitionOffsets};
@@ -71,6 +72,7 @@ impl Shared {
         if !shared.report.clean || shared.report.partitions.iter().any(|p| !p.clean) {
             shared.write_checkpoints()?;
         }
+        shared.recover_transactions()?;
         shared.finish_deletions()?;
         shared.plan_first_upkeep();
         shared.tell_opened();
@@ -156,6 +158,7 @@ fn assemble(
         topics_version: AtomicU64::new(0),
         topics_changed: WaitQueue::new(),
         groups: Groups::default(),
+        transactions: Transactions::default(),
         producer_ids: ProducerIds::default(),
         #[cfg(feature = "testing")]
         faults: super::faults::Faults::default(),

@@ -17,6 +17,7 @@ use super::groups::Groups;
 use super::producer_ids::ProducerIds;
 use super::report::RecoveryReport;
 use super::topic_state::TopicState;
+use super::transactions::Transactions;
 use super::upkeep::Upkeep;
 use crate::error::{Error, Result};
 use crate::log::checkpoint;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     /// Consumers that wait for a topic to appear.
     pub(crate) topics_changed: WaitQueue,
     pub(super) groups: Groups,
+    pub(super) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
     #[cfg(feature = "testing")]
     pub(crate) faults: Faults,
@@ -119,7 +121,9 @@ impl Shared {
     /// When the next duty is due.
     pub(crate) fn next_duty(&self) -> Option<Duration> {
         let duties = self.duties();
-        duties.iter().filter_map(|duty| duty.next_due()).chain(self.next_group_due()).min()
+        let coordinators = [self.next_group_due(), self.next_transaction_due()];
+        let coordinators = coordinators.into_iter().flatten();
+        duties.iter().filter_map(|duty| duty.next_due()).chain(coordinators).min()
     }
 
     /// When something is due next.
@@ -149,6 +153,7 @@ impl Shared {
         for duty in self.duties() {
             contain(|| duty.run_due());
         }
+        self.run_transactions();
         self.run_groups();
         let now = self.context.clock.monotonic();
         for tp in self.background.take_due_syncs(now) {

@@ -10,7 +10,7 @@ use super::topic_state::TopicState;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::log::checkpoint::{self, PARTITION_METADATA};
 use crate::log::config::CleanupPolicy;
-use crate::log::names::{self, CONSUMER_OFFSETS};
+use crate::log::names::{self, CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::log::report::OnDamage;
 use crate::log::{Halt, Log, OpenOptions, Provenance, TopicConfig};
 use crate::random::Random;
@@ -424,17 +424,26 @@ impl Shared {
 
     /// The topic that holds the groups' offsets, made when it is first needed.
     pub(crate) fn offsets_topic(&self) -> Result<Arc<TopicState>> {
-        if let Some(topic) = self.topic(CONSUMER_OFFSETS) {
+        self.coordinators_topic(CONSUMER_OFFSETS, self.config.offsets_partitions)
+    }
+
+    /// The topic that holds what is known of transactions, made when it is first needed.
+    pub(crate) fn transactions_topic(&self) -> Result<Arc<TopicState>> {
+        self.coordinators_topic(TRANSACTION_STATE, self.config.transactions_partitions)
+    }
+
+    fn coordinators_topic(&self, name: &str, partitions: Option<i32>) -> Result<Arc<TopicState>> {
+        if let Some(topic) = self.topic(name) {
             return Ok(topic);
         }
-        let topic = NewTopic::new(CONSUMER_OFFSETS)
-            .partitions(self.config.offsets_partitions.unwrap_or(1))
+        let topic = NewTopic::new(name)
+            .partitions(partitions.unwrap_or(1))
             .cleanup_policy(CleanupPolicy::Compact)
             .set("compression.type", "producer")
             .set("segment.bytes", "104857600");
         match self.create_topic(&topic) {
             Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
-                self.topic(CONSUMER_OFFSETS).ok_or(error)
+                self.topic(name).ok_or(error)
             }
             created => created,
         }

@@ -114,7 +114,8 @@ impl Committer {
     /// ```
     #[must_use]
     pub fn in_generation(&self, group: &GroupMetadata) -> Self {
-        Self { commits: Arc::clone(&self.commits), bound: Some(Who::Member(group.member.clone())) }
+        let who = group.member.clone().map_or(Who::Outsider, Who::Member);
+        Self { commits: Arc::clone(&self.commits), bound: Some(who) }
     }
 
     /// Commits these positions: for each partition the offset of the *next* record to read. Durable

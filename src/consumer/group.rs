@@ -182,7 +182,7 @@ impl Consumer {
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
         let group_id = self.config.group_id.clone()?;
         let member = self.state.lock().membership.member(self.config.instance_id.as_ref())?;
-        Some(GroupMetadata { group_id, member })
+        Some(GroupMetadata { group_id, member: Some(member) })
     }
 
     /// The state, when no other thread does something for the group. Blocks while one does. Fails

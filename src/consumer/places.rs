@@ -32,6 +32,10 @@ impl Consumer {
             state.resolve(&self.broker, &self.config)?;
         }
         let offset = state.position_mut(tp)?.offset;
+        if let (None, Some(group)) = (offset, self.config.group_id.as_deref()) {
+            // A transaction is about to move it.
+            self.broker.committed(group, tp)?;
+        }
         offset.ok_or_else(|| Error::unknown_topic(tp.topic()).on(tp))
     }
 

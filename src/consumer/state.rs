@@ -170,7 +170,11 @@ impl State {
             }
             let committed = match (position.offset, config.group_id.as_deref()) {
                 (None, Some(group)) if !group.is_empty() => {
-                    broker.committed(group, &position.tp)?.map(|committed| committed.offset())
+                    match broker.committed(group, &position.tp) {
+                        // It waits for the transaction to end (KIP-447).
+                        Err(error) if is_unstable(&error) => continue,
+                        committed => committed?.map(|committed| committed.offset()),
+                    }
                 }
                 _ => None,
             };
@@ -209,6 +213,20 @@ impl State {
             position.seek(Some(found.map_or_else(end, |found| found.offset)));
         }
         Ok(())
+    }
+
+    /// Whether a position waits for a transaction that is about to move the group's commit.
+    pub(crate) fn is_unstable(&self) -> bool {
+        self.positions.iter().any(|position| position.log.is_some() && position.offset.is_none())
+    }
+
+    /// Whether the transaction that one of those waits for has ended.
+    pub(crate) fn has_become_stable(&self, broker: &Handle, config: &ConsumerConfig) -> bool {
+        let Some(group) = config.group_id.as_deref() else { return false };
+        let waiting = self.positions.iter().filter(|p| p.log.is_some() && p.offset.is_none());
+        waiting
+            .map(|position| broker.committed(group, &position.tp))
+            .any(|committed| !committed.is_err_and(|error| is_unstable(&error)))
     }
 
     /// The positions that are not paused.
@@ -408,4 +426,8 @@ impl State {
             Error::new(ErrorKind::IllegalState, format!("{tp} is not assigned to this consumer"))
         })
     }
+}
+
+fn is_unstable(error: &Error) -> bool {
+    error.code() == Some(ErrorCode::UnstableOffsetCommit)
 }

@@ -54,13 +54,15 @@ pub(super) struct Seen {
 pub(super) struct Sources {
     logs: Vec<Arc<Log>>,
     group: Option<Arc<GroupSigns>>,
+    /// What groups commit: a transaction is about to.
+    commits: bool,
 }
 
 impl Sources {
     fn of(state: &State) -> Self {
         let logs = state.positions.iter().filter_map(|p| p.log.clone()).collect();
         let group = state.membership.seat.as_ref().map(|seat| Arc::clone(&seat.signs));
-        Self { logs, group }
+        Self { logs, group, commits: state.is_unstable() }
     }
 
     fn are(&self, others: &Self) -> bool {
@@ -69,6 +71,7 @@ impl Sources {
             (known, group) => known.is_none() && group.is_none(),
         };
         same_group
+            && self.commits == others.commits
             && self.logs.len() == others.logs.len()
             && self.logs.iter().zip(&others.logs).all(|(known, log)| Arc::ptr_eq(known, log))
     }
@@ -94,6 +97,9 @@ impl Watch {
         if let Some(group) = &sources.group {
             group.changed.add(&waiter);
         }
+        if sources.commits {
+            broker.commits_changed().add(&waiter);
+        }
         broker.topics_changed.add(&waiter);
         wakeups.waiting.add(&waiter);
         Self { waiter, sources, broker, wakeups }
@@ -112,6 +118,9 @@ impl Drop for Watch {
         }
         if let Some(group) = &self.sources.group {
             group.changed.remove(&self.waiter);
+        }
+        if self.sources.commits {
+            self.broker.commits_changed().remove(&self.waiter);
         }
         self.broker.topics_changed.remove(&self.waiter);
         self.wakeups.waiting.remove(&self.waiter);
@@ -200,6 +209,8 @@ impl Consumer {
                     || state.is_ready(&self.config, hold)
                     || !state.has_seen_topics(&self.broker)
                     || !state.is_settled()
+                    || (state.is_unstable()
+                        && state.has_become_stable(&self.broker, &self.config))
                     // Another thread's poll was given other partitions.
                     || !watch.covers(&Sources::of(&state))
             }

@@ -1,6 +1,6 @@
 //! What a group has committed, and when that is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::offsets::{CommitValue, OffsetsKey};
 use crate::error::{Error, ErrorCode, Result};
@@ -32,8 +32,14 @@ impl Commits {
             (Some(value), None) => {
                 self.offsets.insert(tp, value);
             }
+            // Of a topic that is gone: it takes what is pending for it along, or the marker to come
+            // would have it back.
             (None, _) => {
                 self.offsets.remove(&tp);
+                for pending in self.pending.values_mut() {
+                    pending.retain(|(of, _)| *of != tp);
+                }
+                self.pending.retain(|_, pending| !pending.is_empty());
             }
         }
     }
@@ -49,6 +55,13 @@ impl Commits {
     /// Whether a transaction has a commit pending for this partition.
     pub(crate) fn is_pending(&self, tp: &TopicPartition) -> bool {
         self.pending.values().flatten().any(|(pending, _)| pending == tp)
+    }
+
+    /// The partitions of a topic that have a commit, or one pending.
+    pub(crate) fn of_topic(&self, topic: &str) -> Vec<TopicPartition> {
+        let pending = self.pending.values().flatten().map(|(tp, _)| tp);
+        let all: BTreeSet<&TopicPartition> = self.offsets.keys().chain(pending).collect();
+        all.into_iter().filter(|tp| tp.topic() == topic).cloned().collect()
     }
 
     /// Whether there is nothing, not even of an open transaction.
@@ -142,6 +155,19 @@ mod tests {
         assert_eq!(commits.get(&tp).unwrap().offset(), 9);
         commits.replay(tp.clone(), None, None);
         assert_eq!(commits.get(&tp), None);
+    }
+
+    #[test]
+    fn a_tombstone_takes_along_what_is_pending() {
+        let mut commits = Commits::default();
+        let tp = TopicPartition::new("t", 0);
+        commits.replay(tp.clone(), Some(value(9)), Some(77));
+        commits.replay(TopicPartition::new("u", 0), Some(value(9)), Some(77));
+        assert_eq!(commits.of_topic("t"), std::slice::from_ref(&tp));
+        commits.replay(tp.clone(), None, None);
+        commits.end_transaction(77, true);
+        assert_eq!(commits.get(&tp), None);
+        assert_eq!(commits.of_topic("u").len(), 1);
     }
 
     #[test]

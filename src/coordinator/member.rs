@@ -22,32 +22,54 @@ pub(crate) struct Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupMetadata {
     pub(crate) group_id: Arc<str>,
-    pub(crate) member: Member,
+    /// `None` for who commits without being a member.
+    pub(crate) member: Option<Member>,
 }
 
 impl GroupMetadata {
+    /// A group that is used without members, only to keep positions in: by a consumer that chose
+    /// its partitions itself.
+    ///
+    /// ```
+    /// use logreel::consumer::GroupMetadata;
+    /// use logreel::{Broker, ProducerRecord};
+    /// let broker = Broker::in_memory();
+    /// let mut producer = broker.producer().build_transactional("copier")?;
+    /// let transaction = producer.begin()?;
+    /// transaction.send(ProducerRecord::to("out").value("v")).forget();
+    /// let done = [(("out", 0), 1)].into_iter().collect();
+    /// transaction.send_offsets(&done, &GroupMetadata::without_members("copiers"))?;
+    /// transaction.commit()?;
+    /// assert_eq!(broker.committed_offsets("copiers")?, done);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    #[must_use]
+    pub fn without_members(group_id: impl Into<Arc<str>>) -> Self {
+        Self { group_id: group_id.into(), member: None }
+    }
+
     /// The group's name.
     #[must_use]
     pub fn group_id(&self) -> &str {
         &self.group_id
     }
 
-    /// The id that the group gave the member.
+    /// The id that the group gave the member; `None` without one.
     #[must_use]
-    pub fn member_id(&self) -> &str {
-        &self.member.id
+    pub fn member_id(&self) -> Option<&str> {
+        self.member.as_ref().map(|member| &*member.id)
     }
 
     /// The member's `group.instance.id`, if it is static.
     #[must_use]
     pub fn group_instance_id(&self) -> Option<&str> {
-        self.member.instance_id.as_deref()
+        self.member.as_ref()?.instance_id.as_deref()
     }
 
     /// The generation in which the member got its partitions; `None` while it has not got any.
     #[must_use]
     pub fn generation(&self) -> Option<i32> {
-        self.member.generation
+        self.member.as_ref()?.generation
     }
 }
 

@@ -1,5 +1,6 @@
-//! Group coordination as pure state: what a group is, and how it is written into
-//! `__consumer_offsets` in Kafka's bytes. No I/O, no clock, no locks.
+//! Coordination as pure state: what a group is, how it is written into `__consumer_offsets`; what a
+//! transaction is, how it is written into `__transaction_state`. In Kafka's bytes. No I/O, no
+//! clock, no locks.
 
 pub(crate) mod assignor;
 
@@ -21,6 +22,10 @@ mod timers;
 
 mod stored;
 
+mod transaction;
+
+mod transaction_log;
+
 pub(crate) use commits::{check_position, commit_record};
 pub(crate) use group::{Group, GroupLimits};
 pub use member::GroupMetadata;
@@ -29,3 +34,5 @@ pub(crate) use offsets::{CommitValue, GroupValue, OffsetsKey, group_partition};
 pub(crate) use protocol::MemberMetadata;
 pub use stored::GroupState;
 pub(crate) use stored::{GroupView, HOST};
+pub(crate) use transaction::{Outcome, ProducerIdent, TransactionMeta};
+pub(crate) use transaction_log::{decode_key, encode_key};

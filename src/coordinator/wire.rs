@@ -9,6 +9,15 @@ impl Writer {
         self.0
     }
 
+    pub(super) fn raw(&mut self, value: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    pub(super) fn i8(&mut self, value: i8) -> &mut Self {
+        self.raw(&value.to_be_bytes())
+    }
+
     pub(super) fn i16(&mut self, value: i16) -> &mut Self {
         self.0.extend_from_slice(&value.to_be_bytes());
         self
@@ -43,6 +52,25 @@ impl Writer {
         }
     }
 
+    /// An unsigned varint of the flexible encodings.
+    pub(super) fn varint(&mut self, value: usize) -> &mut Self {
+        let mut left = value;
+        loop {
+            let [low, ..] = left.to_le_bytes();
+            left >>= 7;
+            if left == 0 {
+                self.0.push(low & 0x7f);
+                return self;
+            }
+            self.0.push(low | 0x80);
+        }
+    }
+
+    /// A string of the flexible encodings: its length plus one, then its bytes.
+    pub(super) fn text(&mut self, value: &str) -> &mut Self {
+        self.varint(value.len() + 1).raw(value.as_bytes())
+    }
+
     pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
         self.i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
         self.0.extend_from_slice(value);
@@ -61,10 +89,14 @@ impl<'a> Reader<'a> {
         Some(*head)
     }
 
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(head)
+    }
+
+    pub(super) fn i8(&mut self) -> Option<i8> {
+        self.array().map(i8::from_be_bytes)
     }
 
     pub(super) fn i16(&mut self) -> Option<i16> {
@@ -106,7 +138,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned varint of the flexible encodings.
-    fn varint(&mut self) -> Option<usize> {
+    pub(super) fn varint(&mut self) -> Option<usize> {
         let mut value: usize = 0;
         for shift in (0..35).step_by(7) {
             let [byte] = self.array::<1>()?;

@@ -293,7 +293,7 @@ impl Log {
 
     /// Writes batches behind the last one. A write that fails is cut back, so that nothing but
     /// whole batches stands below the size; if that fails too the partition stops.
-    fn write<B: Sealed>(&self, segment: &Arc<Segment>, batches: &[B]) -> Result<()> {
+    pub(super) fn write<B: Sealed>(&self, segment: &Arc<Segment>, batches: &[B]) -> Result<()> {
         let position = segment.size();
         let written = if let [one] = batches {
             segment.file().write_all_at(position, one.sealed().bytes())
@@ -312,7 +312,7 @@ impl Log {
     }
 
     /// Updates indexes and producer state for a batch that stands in the file, and publishes it.
-    fn take_note(
+    pub(super) fn take_note(
         &self,
         writer: &mut Writer,
         segment: &Arc<Segment>,

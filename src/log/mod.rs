@@ -56,6 +56,8 @@ mod failed;
 
 mod append;
 
+mod marker;
+
 pub(crate) mod retention;
 
 mod read;
@@ -83,6 +85,7 @@ pub(crate) use config::TopicConfig;
 pub(crate) use context::LogContext;
 pub(crate) use follow::read_only_error;
 pub(crate) use framed::{Decoded, decode as decode_framed, encode as encode_framed};
+pub(crate) use marker::Marker;
 pub(crate) use open::OpenOptions;
 pub(crate) use partition::{Halt, Log, Stored};
 pub(crate) use provenance::Provenance;

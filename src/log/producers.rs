@@ -46,6 +46,16 @@ pub(crate) struct ProducerEntry {
 }
 
 impl ProducerEntry {
+    fn check_epoch(&self, id: i64, epoch: i16) -> Result<()> {
+        if epoch >= self.epoch {
+            return Ok(());
+        }
+        Err(Error::kafka(
+            ErrorCode::InvalidProducerEpoch,
+            format!("producer {id} has epoch {}, epoch {epoch} is over", self.epoch),
+        ))
+    }
+
     pub(crate) fn last_sequence(&self) -> Option<i32> {
         self.batches.back().map(|batch| batch.last_sequence)
     }
@@ -105,6 +115,32 @@ impl ProducerStates {
         self.entries.iter().map(|(id, entry)| (*id, last(entry))).collect()
     }
 
+    /// The producers that have a transaction open, with its epoch.
+    pub(crate) fn open_transactions(&self) -> Vec<(i64, i16)> {
+        let epoch = |id: &i64| Some((*id, self.entries.get(id)?.epoch));
+        self.open.values().filter_map(epoch).collect()
+    }
+
+    pub(crate) fn has_open(&self, id: i64) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.txn_first_offset.is_some())
+    }
+
+    /// From now on nothing of an earlier epoch is taken from a producer. No record says so: after
+    /// a restart nobody is left who could send it.
+    pub(crate) fn fence(&mut self, id: i64, epoch: i16, now: i64) {
+        let entry = self.entries.entry(id).or_default();
+        if entry.epoch < epoch {
+            entry.epoch = epoch;
+            entry.batches.clear();
+            entry.last_timestamp = Some(now);
+        }
+    }
+
+    /// The highest epoch that is known of a producer.
+    pub(crate) fn epoch(&self, id: i64) -> Option<i16> {
+        self.entries.get(&id).map(|entry| entry.epoch)
+    }
+
     /// Whether no producer is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -121,13 +157,16 @@ impl ProducerStates {
 
     /// Checks a client's batch against what is known of its producer.
     pub(crate) fn check(&self, header: &BatchHeader) -> Result<Verdict> {
-        let (Some(id), Some(epoch), Some(first)) =
-            (header.producer_id(), header.producer_epoch(), header.base_sequence())
-        else {
+        let (Some(id), Some(epoch)) = (header.producer_id(), header.producer_epoch()) else {
             return Ok(Verdict::New);
         };
         let Some(entry) = self.entries.get(&id) else {
             // The head of the log may have been deleted: any sequence is accepted.
+            return Ok(Verdict::New);
+        };
+        let Some(first) = header.base_sequence() else {
+            // A coordinator's batch: no sequence, but never of a transaction that is over.
+            entry.check_epoch(id, epoch)?;
             return Ok(Verdict::New);
         };
         let last = increment_sequence(first, header.last_offset_delta());
@@ -139,12 +178,7 @@ impl ProducerStates {
         {
             return Ok(Verdict::Duplicate(*known));
         }
-        if epoch < entry.epoch {
-            return Err(Error::kafka(
-                ErrorCode::InvalidProducerEpoch,
-                format!("producer {id} has epoch {}, epoch {epoch} is over", entry.epoch),
-            ));
-        }
+        entry.check_epoch(id, epoch)?;
         let expected = match entry.last_sequence() {
             Some(sequence) if epoch == entry.epoch => increment_sequence(sequence, 1),
             _ => 0,

@@ -108,7 +108,10 @@ impl Material<'_> {
 
     pub(super) fn builder(&self) -> BatchBuilder {
         let capacity = self.config.batch_size.min(BUFFER_BYTES_FIRST) + BUFFER_BYTES_SPARE;
-        let builder = BatchBuilder::with_buffer(self.memory.take_buffer(capacity));
+        let mut builder = BatchBuilder::with_buffer(self.memory.take_buffer(capacity));
+        if self.home.session.is_some() {
+            builder = builder.transactional();
+        }
         match self.codec() {
             (Compression::None, _) => builder,
             (codec, level) => builder.compression(codec, level),

@@ -179,6 +179,14 @@ impl ProducerBuilder {
         self
     }
 
+    /// Kafka: `transaction.timeout.ms`. Default: a minute. From the first record of a transaction
+    /// on; one that takes longer is aborted, and its producer fenced. Not above the broker's
+    /// `transaction.max.timeout.ms`.
+    pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.config.transaction_timeout = timeout;
+        self
+    }
+
     /// Sets a key by its Kafka name. An unknown key fails [`build`](Self::build); one that is about
     /// a network is accepted and [ignored](Self::ignored), so that the settings of a real cluster's
     /// producer load as they are.

@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use super::at_work::{AtWork, Rests, Working};
 use super::config::ProducerConfig;
 use super::memory::Memory;
+use super::session::Session;
 use crate::broker::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::time::Clock;
 use crate::wait::Waiter;
 
@@ -25,17 +26,37 @@ pub(super) struct Client {
     pub(super) memory: Arc<Memory>,
     /// The producer's id, once it is needed.
     id: Mutex<Option<i64>>,
+    /// The transactions of a transactional producer.
+    pub(super) session: Option<Arc<Session>>,
     at_work: AtWork,
 }
 
 impl Client {
-    pub(super) fn new(broker: Arc<Shared>, config: ProducerConfig) -> Arc<Self> {
+    pub(super) fn new(
+        broker: Arc<Shared>,
+        config: ProducerConfig,
+        session: Option<Arc<Session>>,
+    ) -> Arc<Self> {
         let memory = Memory::new(config.buffer_memory);
-        Arc::new(Self { broker, config, memory, id: Mutex::new(None), at_work: AtWork::default() })
+        Arc::new(Self {
+            broker,
+            config,
+            memory,
+            id: Mutex::new(None),
+            session,
+            at_work: AtWork::default(),
+        })
     }
 
     pub(super) fn clock(&self) -> &Clock {
         &self.broker.context.clock
+    }
+
+    /// A record was refused: its transaction cannot be committed.
+    pub(super) fn note_failure(&self, error: &Error) {
+        if let Some(session) = &self.session {
+            session.note(error);
+        }
     }
 
     /// Until the guard goes, this thread is at work. Only a mock clock needs to know.

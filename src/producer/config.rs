@@ -56,6 +56,8 @@ pub(super) struct ProducerConfig {
     pub(super) partitioner_ignore_keys: bool,
     pub(super) adaptive: bool,
     pub(super) interceptors: Interceptors,
+    pub(super) transactional_id: Option<String>,
+    pub(super) transaction_timeout: Duration,
 }
 
 impl Default for ProducerConfig {
@@ -83,6 +85,8 @@ impl Default for ProducerConfig {
             partitioner_ignore_keys: false,
             adaptive: true,
             interceptors: Interceptors::default(),
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -159,9 +163,8 @@ impl ProducerConfig {
             "retries" => self.retries = number()?,
             "retry.backoff.ms" => self.retry_backoff = millis()?,
             "retry.backoff.max.ms" => self.retry_backoff_max = millis()?,
-            "transactional.id" | "transaction.timeout.ms" => {
-                return invalid("producers have no transactions yet");
-            }
+            "transaction.timeout.ms" => self.transaction_timeout = millis()?,
+            "transactional.id" => self.transactional_id = Some(value.to_owned()),
             _ if is_network_key(key) => {}
             _ => return invalid("producers have no such key"),
         }
@@ -284,7 +287,7 @@ mod tests {
             ("interceptor.classes", "my.Own"),
             ("compression.zstd.level", "99"),
             ("compression.gzip.level", "0x"),
-            ("transactional.id", "t"),
+            ("transaction.timeout.ms", "x"),
         ] {
             let error = with(&[(key, value)]).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");

@@ -9,6 +9,7 @@ use super::config::ProducerConfig;
 use super::delivery::Delivery;
 use super::inner::Inner;
 use super::record::ProducerRecord;
+use super::session::Session;
 use crate::broker::Handle;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -77,16 +78,28 @@ impl ProducerBuilder {
     /// `INVALID_CONFIG` naming the key; `ReadOnly` on a read-only broker; `Closed`.
     pub fn build(self) -> Result<Producer> {
         let config = self.checked()?;
-        Producer::new(self.broker.handle().clone(), config)
+        if let Some(id) = &config.transactional_id {
+            let reason = "such a producer is made by ProducerBuilder::build_transactional";
+            return Err(Error::invalid_config("transactional.id", id, reason));
+        }
+        Producer::new(self.broker.handle().clone(), config, None)
     }
 }
 
 impl Producer {
-    fn new(broker: Handle, config: ProducerConfig) -> Result<Self> {
+    pub(super) fn new(
+        broker: Handle,
+        config: ProducerConfig,
+        session: Option<Arc<Session>>,
+    ) -> Result<Self> {
         broker.check_writable("producing")?;
-        let inner = Arc::new(Inner::new(broker.shared(), config));
+        let inner = Arc::new(Inner::new(broker.shared(), config, session));
         broker.add_duty(&inner);
         Ok(Self(Arc::new(Last { inner, _broker: broker })))
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0.inner
     }
 
     /// Sends a record: encodes it into the open batch of its partition. If that fills the batch,
@@ -165,6 +178,7 @@ impl Producer {
 
     #[cold]
     fn refused(&self, error: Error) -> Delivery {
+        self.0.inner.client.note_failure(&error);
         let refused = Err(error);
         self.0.inner.config().interceptors.on_acknowledgement(&refused);
         Delivery::ready(refused)

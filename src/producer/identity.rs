@@ -5,6 +5,7 @@
 //! numbers to the next one. Where that is not certain, the epoch goes up and numbers begin again
 //! at 0 (KIP-360): a later batch must never be taken for the lost one.
 
+use crate::coordinator::ProducerIdent;
 use crate::record::increment_sequence;
 
 /// Who a producer is to one partition.
@@ -37,6 +38,13 @@ impl Identity {
 
     pub(super) fn set_id(&mut self, id: i64) {
         *self = Self { id: Some(id), epoch: 0, next: 0, spent: self.spent };
+    }
+
+    /// Is who the transaction says, from number 0 on if that is somebody else than before.
+    pub(super) fn follow(&mut self, who: ProducerIdent) {
+        if self.id != Some(who.id) || self.epoch != who.epoch {
+            *self = Self { id: Some(who.id), epoch: who.epoch, next: 0, spent: false };
+        }
     }
 
     /// The numbers of the next batch, of `count` records.

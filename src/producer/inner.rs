@@ -15,6 +15,7 @@ use super::murmur::partition_of_key;
 use super::partitioner::TopicPartitions;
 use super::queue::{PartitionQueue, sync};
 use super::record::ProducerRecord;
+use super::session::Session;
 use super::slot::{BatchSlot, Run, Runner as _, Ticket, in_callback};
 use super::sticky::Choice;
 use super::topics::{Known, TopicQueues, Topics};
@@ -41,8 +42,12 @@ pub(super) struct Checked<'a> {
 }
 
 impl Inner {
-    pub(super) fn new(broker: Arc<Shared>, config: ProducerConfig) -> Self {
-        let client = Client::new(broker, config);
+    pub(super) fn new(
+        broker: Arc<Shared>,
+        config: ProducerConfig,
+        session: Option<Arc<Session>>,
+    ) -> Self {
+        let client = Client::new(broker, config, session);
         Self { topics: Topics::new(Arc::clone(&client)), client }
     }
 
@@ -200,6 +205,9 @@ impl Inner {
         let Some(queue) = topic.queue(partition) else {
             return Err(no_partition(&record.topic, partition, topic.count()));
         };
+        if let Some(session) = &self.client.session {
+            session.join(&self.client.broker, &queue.log.tp)?;
+        }
         let sticky = chosen.is_none().then_some(topic);
         Ok(Checked { queue, sticky, size, timestamp })
     }
@@ -395,6 +403,15 @@ impl Inner {
     fn abort(&self, error: &Error) {
         for queue in self.topics.all_queues() {
             queue.abort(error);
+        }
+    }
+
+    /// Gives up what is not written yet, and waits for what is being written.
+    pub(super) fn discard(&self) {
+        let what = "the transaction was aborted before the record was written";
+        let error = Error::new(ErrorKind::TransactionAborted, what);
+        for queue in self.topics.all_queues() {
+            queue.discard(&error);
         }
     }
 

@@ -70,6 +70,8 @@
 //! | `retries` | 2147483647 | from 0 (no idempotence) | outlasts longer troubles |
 //! | `retry.backoff.ms` | 100 | from 0 | fewer tries |
 //! | `retry.backoff.max.ms` | 1000 | from 0 | fewer tries when trouble lasts |
+//! | `transaction.timeout.ms` | 60000 | 1 to the broker's `transaction.max.timeout.ms` | transactions may take longer, and hold readers of committed records back for longer |
+//! | `transactional.id` | none | to [`build_transactional`](ProducerBuilder::build_transactional) | |
 //!
 //! Sizes and times go up to 2147483647, `buffer.memory` and `max.block.ms` to 64 bits. Keys about a
 //! network (`bootstrap.servers`, `client.id`, `metadata.max.age.ms`, `ssl.*`, serializers) are
@@ -97,6 +99,8 @@ mod memory;
 
 mod at_work;
 
+mod session;
+
 mod slot;
 
 mod accumulator;
@@ -110,6 +114,8 @@ mod piece;
 mod round;
 
 mod queue;
+
+mod discard;
 
 mod drive;
 
@@ -125,6 +131,8 @@ mod send_batch;
 
 mod handle;
 
+mod transactional;
+
 pub use batch_delivery::BatchDelivery;
 pub use builder::ProducerBuilder;
 pub use config::Acks;
@@ -135,3 +143,4 @@ pub use metadata::RecordMetadata;
 pub use murmur::murmur2;
 pub use partitioner::{Partitioner, RoundRobin, TopicPartitions};
 pub use record::{Payload, ProducerRecord};
+pub use transactional::{Transaction, TransactionalProducer};

@@ -55,6 +55,9 @@ impl Piece {
         let halves = [self.records.start..middle, middle..self.records.end];
         let [first, second] = halves.map(|half| -> Result<Self> {
             let mut builder = BatchBuilder::new();
+            if batch.header().is_transactional() {
+                builder = builder.transactional();
+            }
             if codec != Compression::None {
                 builder = builder.compression(codec, level);
             }

@@ -34,12 +34,12 @@ const ROUNDS_MAX: usize = 3;
 
 /// What the holder of the drain token has.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     identity: Identity,
     /// Sealed and not in the log, in order. Only the first may have been tried.
-    waiting: VecDeque<Piece>,
+    pub(super) waiting: VecDeque<Piece>,
     /// Nothing is tried before this.
-    backoff: Option<Duration>,
+    pub(super) backoff: Option<Duration>,
 }
 
 /// One producer's batches for one partition.
@@ -48,7 +48,7 @@ pub(super) struct PartitionQueue {
     pub(super) client: Arc<Client>,
     pub(super) accumulator: Accumulator,
     /// The drain token.
-    held: Mutex<Held>,
+    pub(super) held: Mutex<Held>,
     home: Home,
 }
 
@@ -59,6 +59,7 @@ impl PartitionQueue {
                 runner: this.clone() as Weak<dyn Runner>,
                 clock: client.clock().clone(),
                 threads: client.broker.config.has_threads(),
+                session: client.session.clone(),
             };
             Self { log, client, accumulator: Accumulator::new(), held: Mutex::default(), home }
         })
@@ -165,6 +166,9 @@ impl PartitionQueue {
     /// Seals and appends what is to be run. Says whether there is more to be tried at once.
     fn drain(&self, held: &mut Held, which: Run, now: Duration, round: &mut Round) -> bool {
         self.drop_decided(held);
+        if let Some(session) = &self.client.session {
+            held.identity.follow(session.who());
+        }
         let (mut again, mut took) = (false, false);
         if which == Run::Last || held.backoff.is_none_or(|until| until <= now) {
             held.backoff = None;
@@ -258,7 +262,10 @@ impl PartitionQueue {
 
     /// Gives the producer its id, and batches their numbers, the first time.
     fn identify(&self, held: &mut Held) -> Result<()> {
-        if self.client.config.idempotence && !held.identity.is_known() {
+        if self.client.session.is_none()
+            && self.client.config.idempotence
+            && !held.identity.is_known()
+        {
             let spent = held.identity.is_spent();
             held.identity.set_id(if spent { self.client.new_id()? } else { self.client.id()? });
             Self::number(held, 0);
@@ -342,6 +349,8 @@ impl PartitionQueue {
         if self.client.config.idempotence && held.identity.is_known() {
             match stamp {
                 Some(stamp) => held.identity.give_back(stamp),
+                // The transaction cannot be committed any more; its end raises the epoch.
+                None if self.client.session.is_some() => {}
                 None => held.identity.bump(),
             }
             Self::number(held, from);
@@ -361,7 +370,13 @@ impl PartitionQueue {
         self.renumber(held, first, stamp.filter(|_| !lost));
     }
 
-    fn fail(&self, round: &mut Round, slot: Arc<BatchSlot>, records: Range<i32>, error: Error) {
+    pub(super) fn fail(
+        &self,
+        round: &mut Round,
+        slot: Arc<BatchSlot>,
+        records: Range<i32>,
+        error: Error,
+    ) {
         if self.client.config.acks == Acks::None {
             count(self.log.context.counters.unacknowledged_failures());
         }

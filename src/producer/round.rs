@@ -29,7 +29,8 @@ struct Done {
 impl Round {
     pub(super) fn place(&mut self, piece: Piece, appended: Appended, client: &Client) {
         let Piece { batch, slot, records, .. } = piece;
-        let waits = client.config.acks == Acks::All;
+        // A transaction is made durable as a whole.
+        let waits = client.config.acks == Acks::All && client.session.is_none();
         if waits || appended.sync_due {
             self.sync_to = self.sync_to.max(Some(appended.end()));
         }

@@ -52,6 +52,7 @@ impl Inner {
             let (known, mut found) = (self.topics.current(), None);
             match self.check(record, known.as_deref(), &mut found, &mut limit) {
                 Err(error) => {
+                    self.client.note_failure(&error);
                     let result = Err(error);
                     self.config().interceptors.on_acknowledgement(&result);
                     sent.push(Sent::Done(result));
@@ -149,7 +150,10 @@ impl Inner {
                     offset: None,
                     timestamp: ticket.timestamp,
                 }),
-                Err(error) => Err(error.clone()),
+                Err(error) => {
+                    self.client.note_failure(error);
+                    Err(error.clone())
+                }
             };
             self.config().interceptors.on_acknowledgement(&result);
             *sent = Sent::Done(result);

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::at_work::{Rests, Working};
 use super::memory::Reservation;
 use super::metadata::RecordMetadata;
+use super::session::Session;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, Synced};
 use crate::time::Clock;
@@ -113,6 +114,8 @@ pub(super) struct Home {
     pub(super) clock: Clock,
     /// Whether a thread of the broker runs what nobody waits for.
     pub(super) threads: bool,
+    /// That of a transactional producer: what fails keeps its transaction from being committed.
+    pub(super) session: Option<Arc<Session>>,
 }
 
 /// The slot of one batch.
@@ -174,6 +177,9 @@ impl BatchSlot {
 
     /// Gives these records their result. The last of them decides the slot.
     pub(super) fn finish(&self, records: Range<i32>, result: Result<Placed>) {
+        if let (Some(session), Err(error)) = (&self.home.session, &result) {
+            session.note(error);
+        }
         self.update(|state| {
             state.pieces.push((records, result));
             let covered: i32 = state.pieces.iter().map(|(r, _)| r.end - r.start).sum();
@@ -183,6 +189,9 @@ impl BatchSlot {
 
     /// Fails every record that has no result yet.
     pub(super) fn fail(&self, error: Error) {
+        if let Some(session) = &self.home.session {
+            session.note(&error);
+        }
         self.update(|state| {
             state.rest = Some(error);
             true

@@ -11,6 +11,7 @@
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::mem_forget,
     reason = "a test that fails may panic"
 )]
 
@@ -33,4 +34,5 @@ mod routing;
 mod send_batch;
 mod statics;
 mod topics;
+mod transactions;
 mod upkeep;

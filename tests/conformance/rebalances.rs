@@ -569,7 +569,8 @@ fn t064_every_rebalance_raises_the_generation_by_one() {
         let before = generation(&last);
         let metadata = last.group_metadata().unwrap();
         assert_eq!(metadata.group_id(), "g", "{home}");
-        assert!(metadata.member_id().starts_with("d-"), "{home}: {}", metadata.member_id());
+        let id = metadata.member_id().unwrap();
+        assert!(id.starts_with("d-"), "{home}: {id}");
         drop(last);
         let next = member(&broker, "e");
         poll(&next);

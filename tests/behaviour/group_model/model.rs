@@ -285,7 +285,7 @@ impl Model {
         meta: Option<&GroupMetadata>,
     ) {
         if what != "lost" {
-            self.note_id(who, meta.map(GroupMetadata::member_id));
+            self.note_id(who, meta.and_then(GroupMetadata::member_id));
         }
         let generation = meta.and_then(GroupMetadata::generation);
         let standing = self.standing(who);
@@ -451,7 +451,7 @@ impl Model {
     /// A poll has ended; `seen` is how far the consumer says that it has come.
     pub fn poll_ends(&mut self, who: usize, now: i64, seen: Phase, meta: Option<&GroupMetadata>) {
         self.pass(now);
-        self.note_id(who, meta.map(GroupMetadata::member_id));
+        self.note_id(who, meta.and_then(GroupMetadata::member_id));
         let changes = self.groups[self.members[who].group].changes;
         let member = &mut self.members[who];
         (member.in_poll, member.polled) = (false, now);
