@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::log::checkpoint::{
     self, CLEANER_OFFSETS, LOG_STARTS, PartitionOffsets, RECOVERY_POINTS,
 };
-use crate::log::manifest::{self, CLEAN_MARKER, MANIFEST, Manifest};
+use crate::log::manifest::{self, CLEAN_MARKER, CLEAN_MARKER_TEXT, MANIFEST, Manifest};
 use crate::log::names::{self, CLUSTER_METADATA};
 use crate::log::{Provenance, gaps};
 use crate::storage::{EntryKind, FileName, Storage};
@@ -105,8 +105,18 @@ impl Found {
                 report.repaired.push(format!("{MANIFEST} was damaged: every log is recovered"));
                 found.clean = false;
             }
+            // We write no marker without a manifest: it was removed, and that the marker was too
+            // did not last. What is derived may be anything.
+            None if found.clean && is_ours(storage)? => found.clean = false,
             None => {}
         }
         Ok(found)
     }
+}
+
+/// Whether the marker of a clean close is one of ours. Those of Kafka are empty, or name its epoch.
+fn is_ours(storage: &Storage) -> Result<bool> {
+    let path = checkpoint::path(None, CLEAN_MARKER);
+    let text = storage.read_all(&path, CLEAN_MARKER_TEXT.len())?;
+    Ok(matches!(text, Some(Ok(text)) if text == CLEAN_MARKER_TEXT.as_bytes()))
 }

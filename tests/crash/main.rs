@@ -10,6 +10,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::indexing_slicing,
+    clippy::mem_forget,
     reason = "a test that fails may panic; the count of cases is part of the result"
 )]
 
@@ -20,6 +21,7 @@ mod faults;
 mod oracle;
 mod sequences;
 mod story;
+mod transactions;
 mod upkeep;
 mod workloads;
 
