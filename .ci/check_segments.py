@@ -7,9 +7,9 @@ Reads every DIR/<partition>/*.log: checksums, sizes, offsets, records, headers. 
 DIR/expected.jsonl, what was decoded must be what it lists, partition by partition, in order:
 
     {"dir": "t-0", "offset": 7, "timestamp": 1700000000000, "key": null,
-     "value": "djE=", "headers": [["h", "MQ=="], ["n", null]]}
+     "value": "djE=", "headers": [["h", "MQ=="], ["n", null]], "outcome": "committed"}
 
-Keys and values are base64 or null. Exits 1 on any difference, and when there was nothing to read.
+Keys and values are base64 or null; what became of a record's transaction need not be told. Exits 1 on any difference, and when there was nothing to read.
 """
 
 import base64
@@ -41,8 +41,9 @@ def text(data):
     return None if data is None else base64.b64encode(bytes(data)).decode("ascii")
 
 
-def row(partition, record):
+def row(partition, record, outcome):
     return {
+        "outcome": outcome,
         "dir": partition,
         "offset": record.offset,
         "timestamp": record.timestamp,
@@ -77,6 +78,8 @@ def read_batch(batch, where, findings, counts):
 
 def read_partition(directory, findings, counts):
     rows = []
+    # Those of open transactions, by producer.
+    pending = {}
     next_offset = None
     for path in sorted(directory.glob("*.log")):
         data = path.read_bytes()
@@ -97,12 +100,21 @@ def read_partition(directory, findings, counts):
                 next_offset = batch.last_offset + 1
                 if batch.is_control_batch:
                     counts["control batches"] += 1
+                    for record in records:
+                        outcome = "aborted" if record.abort else "committed"
+                        counts[outcome] += 1
+                        for open_row in pending.pop(batch.producer_id, []):
+                            open_row["outcome"] = outcome
                     continue
                 offsets = [record.offset for record in records]
                 if any(later <= earlier for earlier, later in zip(offsets, offsets[1:])):
                     findings.add(path, f"offsets do not ascend in the batch at {offsets[0]}")
                 counts["records"] += len(records)
-                rows.extend(row(directory.name, record) for record in records)
+                outcome = "open" if batch.is_transactional else None
+                new = [row(directory.name, record, outcome) for record in records]
+                if batch.is_transactional:
+                    pending.setdefault(batch.producer_id, []).extend(new)
+                rows.extend(new)
             else:
                 if batches.valid_bytes() != len(data):
                     findings.add(path, f"bytes after the last batch, at {batches.valid_bytes()}")
@@ -121,8 +133,8 @@ def read_expected(path):
 
 def compare(partition, decoded, wanted, findings):
     for got, want in zip(decoded, wanted):
-        for field in ("offset", "timestamp", "key", "value", "headers"):
-            if got[field] != want[field]:
+        for field in ("offset", "timestamp", "key", "value", "headers", "outcome"):
+            if field in want and got[field] != want[field]:
                 where = f"{partition} at offset {want['offset']}"
                 findings.add(where, f"{field} is {got[field]!r:.120}, not {want[field]!r:.120}")
     if len(decoded) != len(wanted):

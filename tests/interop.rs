@@ -7,6 +7,8 @@
     clippy::panic,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::mem_forget,
+    clippy::cast_possible_wrap,
     reason = "a test that fails may panic"
 )]
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use logreel::consumer::GroupMetadata;
 use logreel::{
     Acks, Broker, CleanupPolicy, Compression, Header, NewTopic, OffsetReset, Partition,
     ProducerRecord, RawRecord, TimestampType,
@@ -40,7 +43,7 @@ fn expect(broker: &Broker, topic: &str, out: &mut String) {
                     .headers()
                     .map(|h| serde_json::json!([h.key_lossy(), base64(h.value())]))
                     .collect();
-                let line = serde_json::json!({
+                let mut line = serde_json::json!({
                     "dir": record.topic_partition().to_string(),
                     "offset": record.offset(),
                     "timestamp": record.timestamp().unwrap_or(-1),
@@ -48,6 +51,11 @@ fn expect(broker: &Broker, topic: &str, out: &mut String) {
                     "value": base64(record.value()),
                     "headers": headers,
                 });
+                if topic == "transactions" {
+                    // Its key says what becomes of it.
+                    let outcome = str::from_utf8(record.key().unwrap()).unwrap();
+                    line["outcome"] = Some(outcome).filter(|key| *key != "plain").into();
+                }
                 writeln!(out, "{line}").unwrap();
             }
         }
@@ -92,6 +100,44 @@ fn compact(broker: &Broker) -> Partition {
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("it is never compacted: {} bytes", sealed(&log));
+}
+
+/// Transactions of two producers and plain records between them: committed, aborted, left open.
+fn transactions(broker: &Broker) {
+    let topic = NewTopic::new("transactions").partitions(2).set("segment.bytes", "2000");
+    broker.create_topic(topic).unwrap();
+    let plain = broker.producer().build().unwrap();
+    let codec = |codec: Compression| broker.producer().compression(codec);
+    let mut producers = [Compression::None, Compression::Gzip]
+        .map(|c| codec(c).build_transactional(c.name()).unwrap());
+    for round in 0..30 {
+        let [first, second] = &mut producers;
+        let (a, b) = (first.begin().unwrap(), second.begin().unwrap());
+        let fates = ["committed", "aborted"];
+        let (fate_a, fate_b) = (fates[round % 2], fates[round / 2 % 2]);
+        for i in 0..5 {
+            let value = format!("{round} {i}");
+            let record = |key: &'static str| {
+                ProducerRecord::to("transactions").partition(i % 2).key(key).value(value.clone())
+            };
+            a.send(record(fate_a)).wait().unwrap();
+            plain.send(record("plain")).wait().unwrap();
+            b.send(record(fate_b)).wait().unwrap();
+        }
+        let at = [(("transactions", 0), round as i64)].into_iter().collect();
+        a.send_offsets(&at, &GroupMetadata::without_members("transacted")).unwrap();
+        for (transaction, fate) in [(b, fate_b), (a, fate_a)] {
+            let ended =
+                if fate == "committed" { transaction.commit() } else { transaction.abort() };
+            ended.unwrap();
+        }
+    }
+    let [first, _] = &mut producers;
+    let open = first.begin().unwrap();
+    open.send(ProducerRecord::to("transactions").partition(1).key("open").value("x"))
+        .wait()
+        .unwrap();
+    std::mem::forget(open);
 }
 
 fn write_everything(root: &Path) {
@@ -142,6 +188,8 @@ fn write_everything(root: &Path) {
     consumer.commit().unwrap();
     // Leaving the group is a record too.
     drop(consumer);
+    transactions(&broker);
+    topics.extend(["transactions".to_owned(), "__transaction_state".to_owned()]);
     topics.extend(["stamped".to_owned(), "compacted".to_owned(), "__consumer_offsets".to_owned()]);
     drop((stamped, compacted));
     broker.close().unwrap();
