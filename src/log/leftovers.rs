@@ -161,15 +161,15 @@ fn swapped_range(
     Ok(range)
 }
 
-/// Producer snapshots past the end of the log.
+/// Producer snapshots past this offset.
 pub(super) fn stale_snapshots(
     storage: &Storage,
     dir: &FileName,
-    end: i64,
+    offset: i64,
 ) -> Result<Vec<(SegmentFile, i64)>> {
     let entries = storage.list_if_exists(dir)?.unwrap_or_default();
     let parsed = entries.iter().filter_map(|e| SegmentFile::parse(e.name.as_ref()?.as_str()));
-    Ok(parsed.filter(|(kind, offset)| *kind == SegmentFile::Snapshot && *offset > end).collect())
+    Ok(parsed.filter(|(kind, at)| *kind == SegmentFile::Snapshot && *at > offset).collect())
 }
 
 /// Removes the digests, durably: nobody vouches that the segments are still theirs.

@@ -184,7 +184,26 @@ impl Log {
             self.publish(end, producers.first_open_offset().unwrap_or(end));
             self.writer.lock().producers = Some(producers);
         }
+        if !clean && self.halt().is_none() {
+            self.forget_open_below_start();
+        }
         Ok(())
+    }
+
+    /// A recovery reads whole segments. What an open transaction has below the log start is
+    /// forgotten with it, as by every load that begins there, or its end would not be seen.
+    fn forget_open_below_start(&self) {
+        let below = |producers: &ProducerStates| {
+            producers.first_open_offset().is_some_and(|first| first < self.start_offset())
+        };
+        let mut writer = self.writer.lock();
+        if writer.producers.as_ref().is_some_and(below)
+            && let Ok(producers) = self.load_producers()
+        {
+            let end = self.end_offset();
+            self.publish(end, producers.first_open_offset().unwrap_or(end));
+            writer.producers = Some(producers);
+        }
     }
 }
 
@@ -261,7 +280,8 @@ impl Unmanifested<'_> {
             (Some(_), known) => known.unwrap_or(first.min(opened.end)),
             (None, known) => known.unwrap_or(first).max(first),
         };
-        opened.snapshot_offset = listing.newest_snapshot.filter(|offset| *offset <= opened.end);
+        let newest = listing.newest_snapshot.filter(|offset| *offset <= opened.end);
+        opened.snapshot_offset = newest.filter(|_| self.clean);
         opened.start = start;
         if start > opened.end && opened.halt.is_none() {
             // Kafka does the same: everything that is left lies below the log start.
@@ -365,7 +385,9 @@ impl Unmanifested<'_> {
         epochs.retain(|entry| entry.start_offset <= end);
         self.context.saw_producers(&producers);
         producers.expire(self.context.producers_expire_before());
-        for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, end)? {
+        // What is read here counts. A snapshot that was not, and tells of transactions below the log
+        // start that are forgotten now, would bring them back.
+        for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, base)? {
             self.context
                 .storage
                 .remove_if_exists(&FilePath::within(self.dir, kind.name(offset)))?;

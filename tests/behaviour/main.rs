@@ -10,6 +10,8 @@
     clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::mem_forget,
     reason = "a test that fails may panic"
 )]
 
@@ -56,6 +58,7 @@ mod scale;
 mod sharing;
 mod topic_configs;
 mod topics;
+mod transaction_model;
 mod upkeep_faults;
 mod user_code;
 mod verify;

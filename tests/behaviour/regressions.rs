@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::homes::*;
-use logreel::{Acks, Broker, NewTopic, OffsetReset, ProducerRecord};
+use logreel::testing::{MockClock, SimStorage};
+use logreel::{Acks, Broker, IsolationLevel, NewTopic, OffsetReset, ProducerRecord};
 
 /// The recovery point of a deleted topic stayed in its checkpoint. A new topic of the same name was
 /// then shorter than it was durable, and taken for damaged after a kill.
@@ -311,6 +312,8 @@ fn damage_in_a_directory_kafka_closed_is_cut_by_the_second_open() {
     broker.close().unwrap();
     let root = home.dir().unwrap();
     // As after Kafka's own close, with one partition copied: no manifest, no recovery point.
+    let marker = "{\"version\":0,\"brokerEpoch\":9}";
+    std::fs::write(root.join(".kafka_cleanshutdown"), marker).unwrap();
     std::fs::remove_file(root.join("logreel.manifest")).unwrap();
     std::fs::remove_file(root.join("recovery-point-offset-checkpoint")).unwrap();
     let file = root.join("t-0/00000000000000000000.log");
@@ -324,6 +327,57 @@ fn damage_in_a_directory_kafka_closed_is_cut_by_the_second_open() {
         broker.close().unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), bytes, "not a byte was cut");
     }
+}
+
+/// Our marker of a clean close without our manifest, whose removal had lasted where that of the
+/// marker had not, was taken for Kafka's: a missing `.txnindex` then meant that nothing was aborted.
+#[test]
+fn a_clean_marker_of_ours_without_its_manifest_is_no_clean_close() {
+    let home = disk();
+    let broker = home.open();
+    let mut producer = broker.producer().build_transactional("p").unwrap();
+    let transaction = producer.begin().unwrap();
+    transaction.send(ProducerRecord::to("t").value("dropped")).wait().unwrap();
+    transaction.abort().unwrap();
+    drop(producer);
+    broker.close().unwrap();
+    let root = home.dir().unwrap();
+    std::fs::remove_file(root.join("logreel.manifest")).unwrap();
+    std::fs::remove_file(root.join("t-0/00000000000000000000.txnindex")).unwrap();
+    let broker = home.open();
+    assert!(!broker.recovery_report().clean);
+    let consumer = broker.consumer().isolation_level(IsolationLevel::ReadCommitted);
+    let consumer = consumer.auto_offset_reset(OffsetReset::Earliest).build().unwrap();
+    consumer.assign([("t", 0)]).unwrap();
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+}
+
+/// The open of a log whose older records were deleted forgot what an open transaction had there,
+/// and a stale snapshot brought it back at the next open, where nothing ended it any more.
+#[test]
+fn what_is_below_the_log_start_holds_no_reader_back_for_ever() {
+    let sim = SimStorage::new();
+    let clock = MockClock::at_millis(1_700_000_000_000);
+    let open = |sim: &SimStorage| Broker::builder().storage(sim.storage()).clock(&clock).open();
+    let broker = open(&sim).unwrap();
+    let log = broker.create_topic("t").unwrap().partition(0).unwrap();
+    let mut producer = broker.producer().build_transactional("p").unwrap();
+    let transaction = producer.begin().unwrap();
+    transaction.send(ProducerRecord::to("t").value("open")).wait().unwrap();
+    std::mem::forget(transaction);
+    log.append([(None, Some("plain"))]).unwrap();
+    log.delete_records(1).unwrap();
+    broker.close().unwrap();
+    let killed = open(&sim).unwrap();
+    let left = sim.kill_state(sim.op_count());
+    let broker = open(&left).unwrap();
+    clock.advance(60 * SECOND);
+    broker.close().unwrap();
+    let broker = open(&left).unwrap();
+    let log = broker.topic("t").unwrap().partition(0).unwrap();
+    log.append([(None, Some("plain"))]).unwrap();
+    assert_eq!(log.last_stable_offset(), log.high_watermark());
+    drop(killed);
 }
 
 /// A batch that could not be taken apart was skipped together with the sound ones behind it.
