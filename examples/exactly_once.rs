@@ -57,7 +57,8 @@ fn main() -> Outcome {
 fn square(dir: &Path) -> Outcome {
     let broker = Broker::open(dir)?;
     let settings = broker.consumer().group_id("squarers").enable_auto_commit(false);
-    let consumer = settings.auto_offset_reset(OffsetReset::Earliest).max_poll_records(20).build()?;
+    let consumer =
+        settings.auto_offset_reset(OffsetReset::Earliest).max_poll_records(20).build()?;
     consumer.subscribe(["numbers"])?;
     let mut producer = broker.producer().build_transactional("squarer")?;
     loop {

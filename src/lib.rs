@@ -87,6 +87,7 @@
 //! | [`None`](Acks::None) | the record is in the batch (its offset is never known) | nothing |
 //! | [`Leader`](Acks::Leader) | the batch's `write` returned | panic, abort, `kill -9` |
 //! | [`All`](Acks::All) (default) | `fdatasync` of the segment returned, and the directory of a new segment is synced | power loss, on a disk that honours flush |
+//! | [`Transaction::commit`] | records, decision and markers are synced, in this order | power loss, as a whole |
 //!
 //! One sync covers every batch written before it began. A commit waits like `All`, after syncing
 //! the partitions it points into. In memory all of them complete at once and nothing outlives the
@@ -151,6 +152,44 @@
 //! }
 //! # Ok::<(), logreel::Error>(())
 //! ```
+//!
+//! # Transactions
+//!
+//! A [`TransactionalProducer`] writes to any number of partitions, and commits the positions of a
+//! group, as one step: all of it counts or nothing, also after a crash or a power cut (KIP-98).
+//! [`begin`](TransactionalProducer::begin) gives a [`Transaction`] that borrows the producer; a
+//! commit or an abort consumes it, dropping it aborts. Consumers with
+//! [`IsolationLevel::ReadCommitted`] see only what is committed, and stop in front of what is open:
+//! at the [last stable offset](Partition::last_stable_offset). The others see everything at once.
+//!
+//! Reading, processing, writing and committing what was read, each record exactly once:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use logreel::{Broker, OffsetReset, ProducerRecord};
+//! # let broker = Broker::in_memory();
+//! # broker.producer().build()?.send(ProducerRecord::to("in").value("2")).wait()?;
+//! let settings = broker.consumer().group_id("doublers").enable_auto_commit(false);
+//! let consumer = settings.auto_offset_reset(OffsetReset::Earliest).build()?;
+//! consumer.subscribe(["in"])?;
+//! let mut producer = broker.producer().build_transactional("doubler-0")?;
+//!
+//! let records = consumer.poll(Duration::from_secs(1))?;
+//! let transaction = producer.begin()?;
+//! for record in &records {
+//!     let doubled = record.value().unwrap_or_default().repeat(2);
+//!     transaction.send(ProducerRecord::to("out").value(doubled)).forget();
+//! }
+//! let member = consumer.group_metadata().expect("it has joined");
+//! transaction.send_offsets(&records.next_offsets(), &member)?;
+//! transaction.commit()?;
+//! # assert_eq!(broker.topic("out")?.partition(0)?.last_stable_offset(), 2);
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
+//! A `transactional.id` names a producer over its restarts: the next one of the same id aborts what
+//! the one before left open, and fences it. After an abort a consumer's position is where it was;
+//! to process the records again it has to seek back.
 //!
 //! # Administering groups
 //!

@@ -385,8 +385,8 @@ impl Unmanifested<'_> {
         epochs.retain(|entry| entry.start_offset <= end);
         self.context.saw_producers(&producers);
         producers.expire(self.context.producers_expire_before());
-        // What is read here counts. A snapshot that was not, and tells of transactions below the log
-        // start that are forgotten now, would bring them back.
+        // What is read here counts. A snapshot that was not, and tells of transactions below the
+        // log start that are forgotten now, would bring them back.
         for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, base)? {
             self.context
                 .storage

@@ -330,7 +330,7 @@ fn damage_in_a_directory_kafka_closed_is_cut_by_the_second_open() {
 }
 
 /// Our marker of a clean close without our manifest, whose removal had lasted where that of the
-/// marker had not, was taken for Kafka's: a missing `.txnindex` then meant that nothing was aborted.
+/// marker had not, was taken for Kafka's: a missing `.txnindex` meant that nothing was aborted.
 #[test]
 fn a_clean_marker_of_ours_without_its_manifest_is_no_clean_close() {
     let home = disk();

@@ -4,8 +4,8 @@
 //! producers that are taken over and go on as zombies, plain records between the transactions, two
 //! groups, compaction, deleted records, clean closes, kills and power cuts. After every step the
 //! committed readers see what the model says, record by record, and the groups stand where it says:
-//! all of a committed transaction, nothing of any other. A failure prints the seed and what was done;
-//! `LOGREEL_TXN_SEED` runs one seed again, `LOGREEL_TXN_HISTORIES` sets how many are run.
+//! all of a committed transaction, nothing of any other. A failure prints the seed and what was
+//! done; `LOGREEL_TXN_SEED` runs one seed again, `LOGREEL_TXN_HISTORIES` sets how many are run.
 
 mod actor;
 mod driver;

@@ -1,7 +1,7 @@
 //! Transactions over two partitions and a group's offsets, cut at every operation.
 //!
-//! What is checked is the promise of exactly once: a transaction whose commit returned is there as a
-//! whole, one that was aborted or never committed is not seen at all, and of one whose commit was
+//! What is checked is the promise of exactly once: a transaction whose commit returned is there as
+//! a whole, one that was aborted or never committed is not seen at all, and of one whose commit was
 //! under way it is all or nothing, in both partitions and in the group's position.
 
 use std::time::{Duration, Instant};

@@ -10,6 +10,7 @@ const SEQUENCES: &str = "sequences::short_and_long_sequences_of_steps";
 const COMPACTION: &str = "upkeep::a_crash_while_a_log_is_compacted";
 const RETENTION: &str = "upkeep::a_crash_while_the_beginning_of_a_log_goes";
 const DELETION: &str = "deletions::a_crash_leaves_the_commits_of_a_deleted_topic";
+const TRANSACTIONS: &str = "transactions::transactions_are_all_or_nothing_wherever_the_power_goes";
 const FAILED_SYNC: &str = "faults::a_failed_sync_stops_the_partition_and_is_never_retried";
 
 pub(crate) const FAULTS: &[Fault] = &[
@@ -349,5 +350,79 @@ pub(crate) const FAULTS: &[Fault] = &[
             to: r"if self.sync.take_dir_mark() && !PLANTED {",
         }],
         found_by: "faults::a_segment_whose_first_append_failed_was_not_in_its_directory",
+    },
+    Fault {
+        name: "committed before the records are synced",
+        edits: &[Edit {
+            file: "broker/transacting.rs",
+            from: r"if outcome == Outcome::Commit && meta.is_ongoing() {",
+            to: r"if outcome == Outcome::Commit && meta.is_ongoing() && !PLANTED {",
+        }],
+        found_by: TRANSACTIONS,
+    },
+    Fault {
+        name: "markers before the decision is durable",
+        edits: &[Edit {
+            file: "broker/transacting.rs",
+            from: r"decided.map_or(Ok(()), |(_, written)| written.sync())",
+            to: r"decided.filter(|_| !PLANTED).map_or(Ok(()), |(_, written)| written.sync())",
+        }],
+        found_by: TRANSACTIONS,
+    },
+    Fault {
+        name: "complete before the markers are durable",
+        edits: &[Edit {
+            file: "broker/transacting.rs",
+            from: r"for (log, end) in marked {",
+            to: r"for (log, end) in marked.into_iter().filter(|_| !PLANTED) {",
+        }],
+        found_by: TRANSACTIONS,
+    },
+    Fault {
+        name: "a decision that no open finishes",
+        edits: &[Edit {
+            file: "broker/transactions_open.rs",
+            from: r"for id in self.prepared_transactions() {",
+            to: r"for id in self.prepared_transactions().into_iter().filter(|_| !PLANTED) {",
+        }],
+        found_by: TRANSACTIONS,
+    },
+    Fault {
+        name: "an open transaction whose record was lost is nobody's",
+        edits: &[Edit {
+            file: "broker/transactions_open.rs",
+            from: r"if let Some(id) = producers.get(&producer) {",
+            to: r"if let Some(id) = producers.get(&producer).filter(|_| !PLANTED) {",
+        }],
+        found_by: TRANSACTIONS,
+    },
+    Fault {
+        name: "an epoch that is given twice",
+        edits: &[Edit {
+            file: "broker/transacting.rs",
+            from: r"        written.sync()?;",
+            to: r"        if !PLANTED {
+            written.sync()?;
+        }",
+        }],
+        found_by: TRANSACTIONS,
+    },
+    Fault {
+        name: "a marker that ends the transaction after its own",
+        edits: &[Edit {
+            file: "log/marker.rs",
+            from: r"|| is_later(producers, &marker)",
+            to: r"|| (is_later(producers, &marker) && !PLANTED)",
+        }],
+        found_by: TRANSACTIONS,
+    },
+    Fault {
+        name: "a marker of a clean close without what it vouches for",
+        edits: &[Edit {
+            file: "broker/found.rs",
+            from: r"None if found.clean && is_ours(storage)? =>",
+            to: r"None if found.clean && !PLANTED && is_ours(storage)? =>",
+        }],
+        found_by: TRANSACTIONS,
     },
 ];
