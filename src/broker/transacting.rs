@@ -154,7 +154,11 @@ impl Shared {
     pub(super) fn finish(&self, claim: &Claim<'_>) -> Result<()> {
         let Some(meta) = self.transaction(&claim.id) else { return Ok(()) };
         let Some(outcome) = meta.prepared() else { return Ok(()) };
-        let finished = self.mark_all(&claim.id, &meta, outcome).and_then(|()| {
+        // One whose sync failed may not be what the next open finds.
+        let log = self.transactions_log(&claim.id)?;
+        let durable = log.sync_to(log.end_offset());
+        let marked = durable.and_then(|()| self.mark_all(&claim.id, &meta, outcome));
+        let finished = marked.and_then(|()| {
             let now = self.context.clock.wall_millis();
             self.change_transaction(&claim.id, |meta| Ok(meta.map(|meta| meta.completed(now))))
         });
@@ -233,18 +237,18 @@ impl Shared {
     /// What is over is aborted, and the producer fenced; what could not be ended before is.
     pub(super) fn run_transactions(&self) {
         let now = self.context.clock.monotonic();
-        for id in self.transactions_to_end(now) {
+        for (id, over) in self.transactions_to_end(now, now.saturating_add(END_AGAIN)) {
             let Some(claim) = self.transactions.try_claim(&id) else { continue };
-            let over = if self.is_overdue(&id, now) {
+            let decided = over.map_or(Ok(()), |who| {
                 event!(INFO, "transaction timed out", transactional_id = &*id);
                 self.decide(&claim, |meta, fresh, at| {
-                    Ok(meta.is_ongoing().then(|| meta.prepare(Outcome::Abort, fresh, at)))
+                    // It may have ended meanwhile, and another have begun.
+                    let is_it = meta.is_ongoing() && meta.producer == who;
+                    Ok(is_it.then(|| meta.prepare(Outcome::Abort, fresh, at)))
                 })
-            } else {
-                Ok(())
-            };
+            });
             // What fails is tried again later, or by the next open.
-            let _ = over.and_then(|()| self.finish(&claim));
+            let _ = decided.and_then(|()| self.finish(&claim));
         }
     }
 

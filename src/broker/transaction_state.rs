@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::heart::{NEVER, nanos};
 use super::shared::Shared;
-use super::transactions::{Claim, Transaction, unknown_id};
+use super::transactions::{Claim, Known, Transaction, unknown_id};
 use crate::coordinator::{ProducerIdent, TransactionMeta, encode_key, group_partition};
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::Log;
@@ -111,36 +111,35 @@ impl Shared {
         (due != NEVER).then(|| Duration::from_nanos(due))
     }
 
-    /// The ids whose transactions are over at `now`, or decided and not complete. Those that are
-    /// claimed are being ended: they are looked at again when they are given back.
-    pub(super) fn transactions_to_end(&self, now: Duration) -> Vec<Arc<str>> {
+    /// The ids whose transactions are over at `now`, with whose they are, or decided and not
+    /// complete. They are looked at again at `again`, if they are still there. Those that are
+    /// claimed are being ended: they are looked at when they are given back.
+    pub(super) fn transactions_to_end(
+        &self,
+        now: Duration,
+        again: Duration,
+    ) -> Vec<(Arc<str>, Option<ProducerIdent>)> {
         if self.transactions.due.load(Ordering::SeqCst) > nanos(now) {
             return Vec::new();
         }
         // First, so that what is noted from here on counts.
         self.transactions.due.store(NEVER, Ordering::SeqCst);
-        let known = self.transactions.known.lock();
-        let (mut ids, mut next) = (Vec::new(), None);
-        for (id, transaction) in &known.ids {
+        let mut guard = self.transactions.known.lock();
+        let Known { ids, claimed, .. } = &mut *guard;
+        let (mut found, mut next) = (Vec::new(), None);
+        for (id, transaction) in ids.iter_mut().filter(|(id, _)| !claimed.contains(*id)) {
             let is_over = transaction.due.is_some_and(|due| due <= now);
-            if known.claimed.contains(id) {
-                continue;
+            if is_over {
+                transaction.due = Some(again);
+                found.push((Arc::clone(id), Some(transaction.meta.producer)));
+            } else if transaction.meta.prepared().is_some() {
+                found.push((Arc::clone(id), None));
             }
-            if is_over || transaction.meta.prepared().is_some() {
-                ids.push(Arc::clone(id));
-            } else {
-                next = [next, transaction.due].into_iter().flatten().min();
-            }
+            next = [next, transaction.due].into_iter().flatten().min();
         }
-        drop(known);
+        drop(guard);
         self.note_transaction_due(next);
-        ids
-    }
-
-    /// Whether the transaction of an id is over at `now`.
-    pub(super) fn is_overdue(&self, id: &str, now: Duration) -> bool {
-        let known = self.transactions.known.lock();
-        known.ids.get(id).and_then(|known| known.due).is_some_and(|due| due <= now)
+        found
     }
 
     /// What could not be ended is looked at again then.

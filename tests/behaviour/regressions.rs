@@ -380,6 +380,26 @@ fn what_is_below_the_log_start_holds_no_reader_back_for_ever() {
     drop(killed);
 }
 
+/// A transaction that was over and could not be ended, on a full disk, was due again at once, and
+/// whoever moved the clock never came back.
+#[test]
+fn a_transaction_that_cannot_be_ended_does_not_stop_the_clock() {
+    let sim = SimStorage::new();
+    let clock = MockClock::at_millis(1_700_000_000_000);
+    let broker = Broker::builder().storage(sim.storage()).clock(&clock).open().unwrap();
+    let mut producer = broker.producer().build_transactional("p").unwrap();
+    let transaction = producer.begin().unwrap();
+    transaction.send(ProducerRecord::to("t").value("v")).wait().unwrap();
+    sim.set_capacity(Some(0));
+    clock.advance(70 * SECOND);
+    let log = broker.topic("t").unwrap().partition(0).unwrap();
+    assert_eq!(log.last_stable_offset(), 0, "there is no room for the decision");
+    sim.set_capacity(None);
+    clock.advance(SECOND);
+    assert_eq!(log.last_stable_offset(), 2, "it is aborted when there is");
+    assert!(transaction.commit().unwrap_err().is_fatal());
+}
+
 /// A batch that could not be taken apart was skipped together with the sound ones behind it.
 #[test]
 fn a_bad_batch_takes_the_sound_ones_behind_it_along() {

@@ -362,11 +362,18 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "markers before the decision is durable",
-        edits: &[Edit {
-            file: "broker/transacting.rs",
-            from: r"decided.map_or(Ok(()), |(_, written)| written.sync())",
-            to: r"decided.filter(|_| !PLANTED).map_or(Ok(()), |(_, written)| written.sync())",
-        }],
+        edits: &[
+            Edit {
+                file: "broker/transacting.rs",
+                from: r"decided.map_or(Ok(()), |(_, written)| written.sync())",
+                to: r"decided.filter(|_| !PLANTED).map_or(Ok(()), |(_, written)| written.sync())",
+            },
+            Edit {
+                file: "broker/transacting.rs",
+                from: r"let durable = log.sync_to(log.end_offset());",
+                to: r"let durable = if PLANTED { Ok(()) } else { log.sync_to(log.end_offset()) };",
+            },
+        ],
         found_by: TRANSACTIONS,
     },
     Fault {
