@@ -3,7 +3,8 @@
 use super::records::{Record, Unread};
 use crate::broker::Partition;
 use crate::error::Result;
-use crate::log::{Cursor, ReadOptions};
+use crate::log::{Cursor, Picked, ReadOptions};
+use crate::record::find_record;
 use crate::types::IsolationLevel;
 
 impl Partition {
@@ -58,6 +59,13 @@ impl Partition {
         };
         if self.is_read_only() {
             self.log.refresh()?;
+        }
+        let take = |picked: &Picked| {
+            let view = find_record(picked.records(), &picked.header, offset)?;
+            Some(Record::new(&self.log.tp, &picked.header, &view, &picked.map))
+        };
+        if let Some(record) = self.log.pick(offset, crc, take) {
+            return Ok(Some(record));
         }
         let mut cursor = Cursor::new(offset);
         let batches = self.log.fetch(&mut cursor, options)?;

@@ -325,18 +325,7 @@ impl<'a> RecordRef<'a> {
     /// An owned record that shares this one's bytes.
     #[must_use]
     pub fn to_record(&self) -> Record {
-        let share = |bytes: &[u8]| self.run.data.slice_ref(bytes);
-        Record {
-            topic: self.run.tp.shared_topic(),
-            partition: self.partition(),
-            offset: self.offset(),
-            timestamp: self.timestamp(),
-            timestamp_type: self.timestamp_type(),
-            leader_epoch: self.leader_epoch(),
-            key: self.key().map(share),
-            value: self.value().map(share),
-            headers: self.headers().map(Header::from).collect(),
-        }
+        Record::new(&self.run.tp, &self.run.header, &self.view, &self.run.data)
     }
 }
 
@@ -371,6 +360,27 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record that is seen in `data`, whose memory it shares.
+    pub(super) fn new(
+        tp: &TopicPartition,
+        header: &BatchHeader,
+        view: &RecordView<'_>,
+        data: &Bytes,
+    ) -> Self {
+        let share = |bytes: &[u8]| data.slice_ref(bytes);
+        Self {
+            topic: tp.shared_topic(),
+            partition: tp.partition(),
+            offset: view.offset(),
+            timestamp: view.timestamp(),
+            timestamp_type: header.timestamp_type(),
+            leader_epoch: header.leader_epoch(),
+            key: view.key().map(share),
+            value: view.value().map(share),
+            headers: view.headers().map(Header::from).collect(),
+        }
+    }
+
     /// Topic and partition.
     #[must_use]
     pub fn topic_partition(&self) -> TopicPartition {

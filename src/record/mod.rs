@@ -40,6 +40,8 @@ mod header;
 
 mod view;
 
+mod find;
+
 mod encode;
 
 mod control;
@@ -56,6 +58,7 @@ pub use compression::{Compression, DECOMPRESSED_BYTES_MAX, compress, decompress}
 pub use control::ControlRecord;
 pub use encode::Header;
 pub use error::{BuildError, Corruption, DecodeError};
+pub(crate) use find::{find_record, touch};
 pub use header::{BATCH_HEADER_LEN, BatchHeader, LOG_OVERHEAD};
 pub use sealed::SealedBatch;
 pub use sequence::{decrement_sequence, increment_sequence};

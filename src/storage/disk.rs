@@ -212,11 +212,11 @@ impl RawFile for DiskFile {
         self.handle.sync()
     }
 
-    fn map(&self) -> io::Result<Option<Bytes>> {
+    fn map(&self, len: u64) -> io::Result<Option<Bytes>> {
         if !self.mmap {
             return Ok(None);
         }
-        map(&*self.handle.file()?, &self.pinned.maps).map(Some)
+        map(&*self.handle.file()?, len, &self.pinned.maps).map(Some)
     }
 
     fn modified_millis(&self) -> io::Result<i64> {
