@@ -1,6 +1,7 @@
 //! One record by its offset.
 
-use super::records::{Record, Unread};
+use super::records::{Record, Records};
+use super::runs::Unread;
 use crate::broker::Partition;
 use crate::error::Result;
 use crate::log::{Cursor, Picked, ReadOptions};
@@ -71,7 +72,11 @@ impl Partition {
         let batches = self.log.fetch(&mut cursor, options)?;
         let Some(batch) = batches.first() else { return Ok(None) };
         let mut unread = Unread::new(batch, &self.log)?;
-        let run = unread.take(&self.log.tp, offset, 1)?;
-        Ok(run.and_then(|run| run.first()).filter(|record| record.offset == offset))
+        let mut records = Records::default();
+        if let Some(run) = unread.take(&self.log.tp, offset, 1)? {
+            records.push(run);
+        }
+        let first = records.iter().next().filter(|record| record.offset() == offset);
+        Ok(first.map(|record| record.to_record()))
     }
 }

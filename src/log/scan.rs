@@ -11,8 +11,9 @@ use crate::record::{
 };
 use crate::storage::File;
 
-/// How much is read ahead at a time. A scan begins small, since it may want one record, and doubles
-/// up to where syscalls do not count; a chunk pinned by a few records does no harm either.
+/// How much is read ahead at a time. A scan from a place that was looked up begins small, since it
+/// may want one record, and doubles up to where syscalls do not count; a chunk pinned by a few
+/// records does no harm either.
 const CHUNK_BYTES_FIRST: usize = 8 * 1024;
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
@@ -159,6 +160,11 @@ impl Scanner {
     /// The same walk, which also compares the bytes it touches with what they were.
     pub(crate) fn with_digest(self, digest: Option<Arc<Digest>>) -> Self {
         Self { digest, ..self }
+    }
+
+    /// The same walk by somebody who has read up to here, and goes on.
+    pub(crate) fn going_on(self) -> Self {
+        Self { ahead: CHUNK_BYTES_MAX, ..self }
     }
 
     /// Where the next batch begins.

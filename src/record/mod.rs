@@ -38,6 +38,8 @@ mod compression;
 
 mod header;
 
+mod plain;
+
 mod view;
 
 mod find;
