@@ -1,7 +1,10 @@
 //! One record by its offset.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::homes::*;
-use logreel::{Broker, ErrorCode, NewTopic, Partition};
+use logreel::{Broker, ErrorCode, NewTopic, Partition, Storage};
 
 fn partition(broker: &Broker) -> Partition {
     broker.topic("t").unwrap().partition(0).unwrap()
@@ -103,6 +106,26 @@ fn the_active_segment_is_mapped_for_those_that_are_far_behind_and_no_others() {
     drop(follower);
     broker.close().unwrap();
     assert_eq!(kept.value.as_deref(), Some(format!("{:>5000}", 0).as_bytes()));
+}
+
+#[test]
+fn an_active_segment_that_cannot_be_mapped_is_read_from_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    let storage = Storage::observed(Storage::disk(dir.path()), move |op, _| {
+        if op == "map" {
+            count.fetch_add(1, Ordering::Relaxed);
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(())
+    });
+    let broker = Broker::builder().storage(storage).open().unwrap();
+    broker.create_topic("t").unwrap();
+    grow(&broker, 60);
+    (0..120).for_each(|offset| check(&broker, offset));
+    assert_eq!(partition(&broker).read(0, usize::MAX).unwrap().len(), 120);
+    assert!(tried.load(Ordering::Relaxed) > 0);
 }
 
 #[test]

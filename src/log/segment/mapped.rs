@@ -56,11 +56,16 @@ impl Segment {
                 && mapped < position.saturating_add(NEAR_BYTES)
                 && size.saturating_sub(mapped) >= NEAR_BYTES.max(mapped / GROWN_BY)
         };
-        if !is_due {
+        let new = match is_due.then(|| self.file.map(size)) {
+            Some(Err(error)) if is_sealed => return Err(error),
+            // Below its size a segment does not change.
+            Some(Ok(new)) => new,
+            // Of the active one it is a matter of speed.
+            Some(Err(_)) | None => None,
+        };
+        let Some(bytes) = new else {
             return Ok(map.as_ref().map_or_else(Bytes::new, |map| map.bytes.clone()));
-        }
-        // Below its size a segment does not change.
-        let Some(bytes) = self.file.map(size)? else { return Ok(Bytes::new()) };
+        };
         let old = map.replace(Mapped { bytes: bytes.clone(), size });
         drop(map);
         if old.is_none() {
