@@ -111,10 +111,10 @@ impl BrokerBuilder {
         self
     }
 
-    /// Whether sealed segments are read through memory maps. Default: true. A map assumes that
-    /// nobody else cuts a sealed segment; if somebody does, or if the disk fails under it, reading
-    /// kills the process with SIGBUS. With `false` they are read with `pread`, and such failures
-    /// are errors.
+    /// Whether segments are read through memory maps: sealed ones, and of the active one what lies
+    /// far behind its end. Default: true. A map assumes that nobody else cuts a segment; if
+    /// somebody does, or if the disk fails under it, reading kills the process with SIGBUS. With
+    /// `false` all are read with `pread`, and such failures are errors.
     pub fn mmap(mut self, map: bool) -> Self {
         self.config.mmap = map;
         self

@@ -1,9 +1,11 @@
 //! One record by its offset.
 
-use super::records::{Record, Unread};
+use super::records::{Record, Records};
+use super::runs::Unread;
 use crate::broker::Partition;
 use crate::error::Result;
-use crate::log::{Cursor, ReadOptions};
+use crate::log::{Cursor, Picked, ReadOptions};
+use crate::record::find_record;
 use crate::types::IsolationLevel;
 
 impl Partition {
@@ -59,11 +61,22 @@ impl Partition {
         if self.is_read_only() {
             self.log.refresh()?;
         }
+        let take = |picked: &Picked| {
+            let view = find_record(picked.records(), &picked.header, offset)?;
+            Some(Record::new(&self.log.tp, &picked.header, &view, &picked.map))
+        };
+        if let Some(record) = self.log.pick(offset, crc, take) {
+            return Ok(Some(record));
+        }
         let mut cursor = Cursor::new(offset);
         let batches = self.log.fetch(&mut cursor, options)?;
         let Some(batch) = batches.first() else { return Ok(None) };
         let mut unread = Unread::new(batch, &self.log)?;
-        let run = unread.take(&self.log.tp, offset, 1)?;
-        Ok(run.and_then(|run| run.first()).filter(|record| record.offset == offset))
+        let mut records = Records::default();
+        if let Some(run) = unread.take(&self.log.tp, offset, 1)? {
+            records.push(run);
+        }
+        let first = records.iter().next().filter(|record| record.offset() == offset);
+        Ok(first.map(|record| record.to_record()))
     }
 }

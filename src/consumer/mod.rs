@@ -155,6 +155,8 @@ mod assignors;
 
 mod config;
 
+mod runs;
+
 mod records;
 
 mod get;

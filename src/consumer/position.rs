@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::config::ConsumerConfig;
-use super::records::{Records, Unread};
+use super::records::Records;
+use super::runs::Unread;
 use crate::error::Result;
 use crate::log::{Cursor, Log, ReadOptions};
 use crate::types::{OffsetAndMetadata, TopicPartition};

@@ -5,107 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::runs::{Run, Unread};
 use crate::broker::Partition;
-use crate::error::{Error, Result};
-use crate::log::{Cursor, Log, ReadOptions};
-use crate::metrics::Held;
-use crate::record::{BatchHeader, Header, HeaderIter, RecordBatch, RecordView};
+use crate::error::Result;
+use crate::log::{Cursor, ReadOptions};
+use crate::record::{BatchHeader, Header, HeaderIter, RecordView};
 use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TimestampType, TopicPartition};
-
-/// A run of records of one batch that have been checked, so that walking them cannot fail.
-#[derive(Clone)]
-pub(crate) struct Run {
-    tp: TopicPartition,
-    header: BatchHeader,
-    /// Begins with the first record of the run.
-    data: Bytes,
-    count: usize,
-    next_offset: i64,
-}
-
-/// A batch of which some records may have been taken already.
-pub(crate) struct Unread {
-    header: BatchHeader,
-    data: Bytes,
-    /// Where the next record begins.
-    at: usize,
-    left: usize,
-}
-
-impl Unread {
-    pub(crate) fn new(batch: &RecordBatch, log: &Log) -> Result<Self> {
-        let header = *batch.header();
-        let gauge = log.context.counters.decompressed_bytes();
-        let data = batch.records_data_as(|data| Bytes::from_owner(Held::new(data, gauge)))?;
-        Ok(Self { header, data, at: 0, left: header.records_count() })
-    }
-
-    pub(crate) fn header(&self) -> &BatchHeader {
-        &self.header
-    }
-
-    /// Takes up to `max` records with offsets from `from` on. The structure of each is checked
-    /// here. `None` when the batch has no such record left.
-    pub(crate) fn take(
-        &mut self,
-        tp: &TopicPartition,
-        from: i64,
-        max: usize,
-    ) -> Result<Option<Run>> {
-        let mut begin = self.at;
-        let mut count = 0;
-        let mut next_offset = from;
-        while self.left > 0 && count < max {
-            let (offset, next) = RecordView::check(&self.data, self.at, &self.header)?;
-            if count == 0 && offset < from {
-                begin = next;
-            } else {
-                count += 1;
-                next_offset = offset + 1;
-            }
-            self.at = next;
-            self.left -= 1;
-        }
-        if self.left == 0 && self.at != self.data.len() {
-            return Err(Error::kafka(
-                crate::error::ErrorCode::CorruptMessage,
-                format!(
-                    "batch at offset {} has bytes after its records",
-                    self.header.base_offset()
-                ),
-            )
-            .on(tp));
-        }
-        if self.left == 0 {
-            // Offsets after the last record may be gone; the position moves over them.
-            next_offset = self.header.next_offset();
-        }
-        let data = self.data.slice(begin..self.at);
-        let run = Run { tp: tp.clone(), header: self.header, data, count, next_offset };
-        Ok((count > 0).then_some(run))
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        self.left == 0
-    }
-}
-
-impl Run {
-    pub(crate) fn len(&self) -> usize {
-        self.count
-    }
-
-    pub(crate) fn next_offset(&self) -> i64 {
-        self.next_offset
-    }
-
-    /// Its first record, owned.
-    pub(crate) fn first(&self) -> Option<Record> {
-        let run = std::slice::from_ref(self);
-        let mut records = RecordsIter { runs: run, at: 0, left_in_run: None, left: self.count };
-        records.next().map(|record| record.to_record())
-    }
-}
 
 /// The records of one poll. Owns (shares) the memory they lie in: a mapped segment, a chunk that
 /// was read, a decompressed batch. `Send`, `Sync`, `'static`: it may outlive the consumer and the
@@ -152,7 +57,7 @@ impl Records {
     /// promised.
     #[must_use]
     pub fn iter(&self) -> RecordsIter<'_> {
-        RecordsIter { runs: &self.runs, at: 0, left_in_run: None, left: self.len }
+        RecordsIter::new(&self.runs, self.len)
     }
 
     /// The partitions that have records here, each once.
@@ -167,15 +72,7 @@ impl Records {
     /// The records of one partition, in the order of offsets.
     pub fn partition(&self, tp: &TopicPartition) -> impl Iterator<Item = RecordRef<'_>> {
         let runs = self.runs.iter().filter(move |run| run.tp == *tp);
-        runs.flat_map(|run| {
-            let left = Some(run.count);
-            RecordsIter {
-                runs: std::slice::from_ref(run),
-                at: 0,
-                left_in_run: left,
-                left: run.count,
-            }
-        })
+        runs.flat_map(|run| RecordsIter::new(std::slice::from_ref(run), run.count))
     }
 
     /// For each partition the offset after its last record here: what to commit when all of them
@@ -214,10 +111,26 @@ impl<'a> IntoIterator for &'a Records {
 /// An iterator over [`Records`].
 #[derive(Clone)]
 pub struct RecordsIter<'a> {
-    runs: &'a [Run],
-    at: usize,
-    left_in_run: Option<usize>,
+    runs: std::slice::Iter<'a, Run>,
+    /// The run that is gone through, and what is left of it.
+    run: Option<&'a Run>,
+    data: &'a [u8],
     left: usize,
+}
+
+impl<'a> RecordsIter<'a> {
+    fn new(runs: &'a [Run], left: usize) -> Self {
+        Self { runs: runs.iter(), run: None, data: &[], left }
+    }
+
+    /// Any record: most are read by [`next`](Self::next) itself.
+    #[inline(never)]
+    fn next_any(&mut self, run: &'a Run) -> Option<RecordRef<'a>> {
+        // The run was checked when it was taken.
+        let (view, next) = RecordView::decode(self.data, 0, &run.header).ok()?;
+        self.data = self.data.get(next..).unwrap_or_default();
+        Some(RecordRef { run, view })
+    }
 }
 
 impl<'a> Iterator for RecordsIter<'a> {
@@ -225,19 +138,18 @@ impl<'a> Iterator for RecordsIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RecordRef<'a>> {
-        loop {
-            let (run, rest) = self.runs.split_first()?;
-            let left = self.left_in_run.unwrap_or(run.count);
-            if left == 0 {
-                (self.runs, self.at, self.left_in_run) = (rest, 0, None);
-                continue;
+        while self.data.is_empty() {
+            let run = self.runs.next()?;
+            (self.run, self.data) = (Some(run), &run.data);
+        }
+        let run = self.run?;
+        self.left = self.left.saturating_sub(1);
+        match RecordView::plain(self.data, &run.header) {
+            Some((view, behind)) => {
+                self.data = behind;
+                Some(RecordRef { run, view })
             }
-            // The run was checked when it was taken.
-            let (view, next) = RecordView::decode(&run.data, self.at, &run.header).ok()?;
-            self.at = next;
-            self.left_in_run = Some(left - 1);
-            self.left -= 1;
-            return Some(RecordRef { run, view });
+            None => self.next_any(run),
         }
     }
 
@@ -325,18 +237,7 @@ impl<'a> RecordRef<'a> {
     /// An owned record that shares this one's bytes.
     #[must_use]
     pub fn to_record(&self) -> Record {
-        let share = |bytes: &[u8]| self.run.data.slice_ref(bytes);
-        Record {
-            topic: self.run.tp.shared_topic(),
-            partition: self.partition(),
-            offset: self.offset(),
-            timestamp: self.timestamp(),
-            timestamp_type: self.timestamp_type(),
-            leader_epoch: self.leader_epoch(),
-            key: self.key().map(share),
-            value: self.value().map(share),
-            headers: self.headers().map(Header::from).collect(),
-        }
+        Record::new(&self.run.tp, &self.run.header, &self.view, &self.run.data)
     }
 }
 
@@ -371,6 +272,27 @@ pub struct Record {
 }
 
 impl Record {
+    /// The record that is seen in `data`, whose memory it shares.
+    pub(super) fn new(
+        tp: &TopicPartition,
+        header: &BatchHeader,
+        view: &RecordView<'_>,
+        data: &Bytes,
+    ) -> Self {
+        let share = |bytes: &[u8]| data.slice_ref(bytes);
+        Self {
+            topic: tp.shared_topic(),
+            partition: tp.partition(),
+            offset: view.offset(),
+            timestamp: view.timestamp(),
+            timestamp_type: header.timestamp_type(),
+            leader_epoch: header.leader_epoch(),
+            key: view.key().map(share),
+            value: view.value().map(share),
+            headers: view.headers().map(Header::from).collect(),
+        }
+    }
+
     /// Topic and partition.
     #[must_use]
     pub fn topic_partition(&self) -> TopicPartition {

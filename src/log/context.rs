@@ -16,7 +16,7 @@ use crate::storage::{FilePath, Open, Storage};
 use crate::time::Clock;
 use crate::types::TopicPartition;
 
-/// How many sealed segments are mapped at a time. Linux allows 65 530 maps a process by default;
+/// How many segments are mapped at a time. Linux allows 65 530 maps a process by default;
 /// a broker takes a small part of them.
 const MAPS_MAX: usize = 4096;
 
@@ -28,7 +28,7 @@ pub(crate) struct LogContext {
     pub(crate) random: Random,
     pub(crate) counters: Counters,
     pub(crate) maps: Maps,
-    /// Whether sealed segments are read through maps.
+    /// Whether segments are read through maps.
     pub(crate) mmap: bool,
     /// Kafka's `producer.id.expiration.ms`: producers silent for longer are forgotten.
     pub(crate) producer_expiration_ms: i64,
@@ -192,6 +192,25 @@ impl fmt::Debug for Attention {
 }
 
 #[cfg(test)]
+impl LogContext {
+    /// One with a clock of its own, which maps.
+    pub(crate) fn for_tests(storage: Storage, maps: Maps) -> Arc<Self> {
+        Arc::new(Self {
+            storage,
+            clock: Clock::system(),
+            random: Random::seeded(1),
+            counters: Counters::default(),
+            maps,
+            mmap: true,
+            highest_producer_id: AtomicI64::new(-1),
+            producer_expiration_ms: 86_400_000,
+            attention: Attention::default(),
+            trash: Trash::default(),
+        })
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::super::names::SegmentFile;
     use super::super::scan::Demand;
@@ -215,18 +234,7 @@ mod tests {
     /// Sealed segments of one batch each, on a disk that can map them.
     fn segments(count: i64, limit: usize) -> (tempfile::TempDir, Vec<Arc<Segment>>) {
         let home = tempfile::tempdir().unwrap();
-        let context = Arc::new(LogContext {
-            storage: Storage::disk(home.path()),
-            clock: Clock::system(),
-            random: Random::seeded(1),
-            counters: Counters::default(),
-            maps: Maps::new(limit),
-            mmap: true,
-            highest_producer_id: AtomicI64::new(-1),
-            producer_expiration_ms: 86_400_000,
-            attention: Attention::default(),
-            trash: Trash::default(),
-        });
+        let context = LogContext::for_tests(Storage::disk(home.path()), Maps::new(limit));
         let dir = FileName::new("t-0").unwrap();
         context.storage.create_dir(&dir).unwrap();
         let demand = Demand { crc: true, continuous: true, epoch: None };

@@ -2,6 +2,7 @@
 
 use super::partition::Log;
 use super::read::ReadOptions;
+use super::segment::Picked;
 use super::walk::Cursor;
 use crate::error::Result;
 use crate::metrics::count;
@@ -29,5 +30,30 @@ impl Log {
             }
         }
         Ok(batches)
+    }
+
+    /// What `take` finds in the batch that holds an offset, if that is found the short way; else
+    /// [`fetch`](Self::fetch) tells what there is. Counted when it finds something.
+    pub(crate) fn pick<T>(
+        &self,
+        offset: i64,
+        crc: bool,
+        take: impl FnOnce(&Picked) -> Option<T>,
+    ) -> Option<T> {
+        let began = self.meter.times_fetch().then(|| self.context.clock.monotonic());
+        // The segments first: they still hold what is found to be above the log start.
+        let segments = self.segments_now();
+        if self.is_halted() || !(self.start_offset()..self.end_offset()).contains(&offset) {
+            return None;
+        }
+        let segment = segments.get(Self::segment_of(&segments, offset)?)?;
+        let picked = segment.pick(offset, crc)?;
+        let found = take(&picked)?;
+        self.meter.fetched(picked.header.size() as u64);
+        if let Some(began) = began {
+            let took = self.context.clock.monotonic().saturating_sub(began);
+            self.context.counters.fetch_latency().record(took);
+        }
+        Some(found)
     }
 }

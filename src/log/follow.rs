@@ -244,7 +244,7 @@ impl Log {
         }
         let next = if from == 0 { segment.base_offset } else { self.end_offset() };
         let demand = Demand { crc: true, ..segment.demand() };
-        let source = Source::File(segment.file().clone());
+        let source = Source::file(segment.file().clone());
         let mut scanner = Scanner::new(source, from, len, Expect::Next(next), demand);
         let producers = writer.producers.get_or_insert_default();
         let mut end = next;

@@ -71,16 +71,48 @@ fn entry_at<const N: usize>(bytes: &[u8], index: usize) -> Option<&[u8; N]> {
     bytes.as_chunks::<N>().0.get(index)
 }
 
+/// The position of the first entry whose offset is at least `relative`. Offsets grow about as
+/// evenly as positions do, so it is looked for around the place where it would be then.
+fn first_from(entries: &[[u8; OFFSET_ENTRY_LEN]], relative: i64) -> usize {
+    let offset = |at: usize| {
+        let entry = entries.get(at).and_then(|entry| OffsetIndexEntry::read_all(entry).next());
+        entry.map_or(i64::MAX, |entry| i64::from(entry.relative_offset))
+    };
+    let last = offset(entries.len().saturating_sub(1)).max(1);
+    let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+    let even = relative.clamp(0, last).saturating_mul(count) / last;
+    let guess = usize::try_from(even).unwrap_or(usize::MAX).min(entries.len());
+    let (mut from, mut to, mut step) = (guess, guess, 1);
+    while from > 0 && offset(from) >= relative {
+        (to, from, step) = (from, from.saturating_sub(step), step * 2);
+    }
+    while to < entries.len() && offset(to) < relative {
+        (from, to, step) = (to, to.saturating_add(step).min(entries.len()), step * 2);
+    }
+    let between = entries.get(from..to).unwrap_or_default();
+    from + between.partition_point(|entry| {
+        OffsetIndexEntry::read_all(entry)
+            .next()
+            .is_some_and(|e| i64::from(e.relative_offset) < relative)
+    })
+}
+
 /// The greatest entry whose offset is at most `relative`; the search start for that offset.
 pub(crate) fn offset_floor(bytes: &[u8], relative: i64) -> Option<OffsetIndexEntry> {
     let entries = bytes.as_chunks::<OFFSET_ENTRY_LEN>().0;
-    let after = entries.partition_point(|entry| {
-        OffsetIndexEntry::read_all(entry)
-            .next()
-            .is_some_and(|e| i64::from(e.relative_offset) <= relative)
-    });
-    let entry: &[u8; OFFSET_ENTRY_LEN] = entry_at(bytes, after.checked_sub(1)?)?;
-    OffsetIndexEntry::read_all(entry).next()
+    let after = first_from(entries, relative.saturating_add(1));
+    OffsetIndexEntry::read_all(entries.get(after.checked_sub(1)?)?).next()
+}
+
+/// The last entry whose offset is below `relative`, and the one behind it.
+pub(crate) fn offset_around(
+    bytes: &[u8],
+    relative: i64,
+) -> (Option<OffsetIndexEntry>, Option<OffsetIndexEntry>) {
+    let entries = bytes.as_chunks::<OFFSET_ENTRY_LEN>().0;
+    let next = first_from(entries, relative);
+    let read = |at: usize| OffsetIndexEntry::read_all(entries.get(at)?).next();
+    (next.checked_sub(1).and_then(read), read(next))
 }
 
 /// The greatest entry whose timestamp is at most `timestamp`.
@@ -236,6 +268,16 @@ mod tests {
         assert_eq!(offset_floor(&bytes, i64::MAX).unwrap().position, 300);
         assert_eq!(offset_floor(&[], 1), None);
 
+        let around = |relative| {
+            let (below, next) = offset_around(&bytes, relative);
+            (below.map(|entry| entry.position), next.map(|entry| entry.position))
+        };
+        assert_eq!(around(10), (None, Some(100)));
+        assert_eq!(around(11), (Some(100), Some(200)));
+        assert_eq!(around(20), (Some(100), Some(200)));
+        assert_eq!(around(31), (Some(300), None));
+        assert_eq!(offset_around(&[], 1), (None, None));
+
         let mut time = Vec::new();
         for (timestamp, relative_offset) in [(1000, 1), (2000, 5)] {
             TimeIndexEntry { timestamp, relative_offset }.write(&mut time);
@@ -243,6 +285,30 @@ mod tests {
         assert_eq!(time_floor(&time, 999), None);
         assert_eq!(time_floor(&time, 1999).unwrap().relative_offset, 1);
         assert_eq!(time_floor(&time, 2000).unwrap().relative_offset, 5);
+    }
+
+    #[test]
+    fn entries_that_lie_unevenly_are_found_too() {
+        let mut offset = 0;
+        let uneven: Vec<(i32, i32)> = (0..500)
+            .map(|i| {
+                offset += if i % 7 == 0 { 1 + i * i } else { 1 + i % 3 };
+                (offset, i)
+            })
+            .collect();
+        let (late, early) = ([(0, 0), (1, 1), (2, 2), (i32::MAX, 3)], [(5, 0), (6, 1), (7, 2)]);
+        for entries in [&uneven[..], &uneven[..1], &late, &early, &[]] {
+            let bytes = offsets(entries);
+            let near = entries.iter().flat_map(|(o, _)| [-1, 0, 1].map(|d| i64::from(*o) + d));
+            for relative in near.chain([i64::MIN, -1, 0, i64::MAX]) {
+                let next = entries.iter().position(|(offset, _)| i64::from(*offset) >= relative);
+                let below = next.unwrap_or(entries.len()).checked_sub(1).map(|at| entries[at].1);
+                let next = next.map(|at| entries[at].1);
+                let found = offset_around(&bytes, relative);
+                let position = |entry: Option<OffsetIndexEntry>| entry.map(|entry| entry.position);
+                assert_eq!((position(found.0), position(found.1)), (below, next), "{relative}");
+            }
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn swapped_range(
         let next = digest::settle(storage, dir, *base, &file)?;
         let size = file.len()?;
         let demand = Demand { crc: false, continuous: false, epoch: None };
-        let source = Source::File(file);
+        let source = Source::file(file);
         let expect = Expect::Next(*base);
         let mut scanner = Scanner::new(source, 0, size, expect, demand);
         while let Ok(Some(_)) = scanner.next() {}

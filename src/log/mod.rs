@@ -4,9 +4,9 @@
 //! next record; *high watermark*, where readers stop, here always the log end; *last stable
 //! offset*, where committed readers stop; *recovery point*, below which everything has been synced.
 //!
-//! Locks, in order: the append lock (`Log::writer`), then leaves: segment list, halt, the locks
-//! inside a segment, those of the group commit. No lock is held while user code runs, and of those
-//! named only the append lock is held during a write; none is held during a sync.
+//! Locks, in order: the append lock (`Log::writer`), then leaves: halt, the locks inside a
+//! segment, those of the group commit. No lock is held while user code runs, and of those named
+//! only the append lock is held during a write; none is held during a sync.
 
 pub(crate) mod names;
 
@@ -45,6 +45,8 @@ mod segment;
 pub(crate) mod report;
 
 mod partition;
+
+mod segments;
 
 mod walk;
 
@@ -90,6 +92,6 @@ pub(crate) use open::OpenOptions;
 pub(crate) use partition::{Halt, Log, Stored};
 pub(crate) use provenance::Provenance;
 pub(crate) use read::ReadOptions;
-pub(crate) use segment::Segment;
+pub(crate) use segment::{Picked, Segment};
 pub(crate) use sync::Synced;
 pub(crate) use walk::Cursor;

@@ -1,14 +1,15 @@
 //! The log of one partition: its segments, its offsets, and what stops it.
 //!
-//! Locks, in order: `writer` (the append lock), then the leaves `segments`, `halt` and those inside
-//! a segment. Readers take only leaves, for the time of a clone. The log end is published after the
-//! bytes below it are in the file, so a reader that sees an offset can read it.
+//! Locks, in order: `writer` (the append lock), then the leaves `halt` and those inside a segment.
+//! Readers take only leaves, for the time of a clone. The log end is published after the bytes
+//! below it are in the file, so a reader that sees an offset can read it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use super::ahead::Ahead;
@@ -118,7 +119,7 @@ pub(crate) struct Log {
     pub(crate) meter: Arc<Meter>,
     config: RwLock<Arc<TopicConfig>>,
     pub(crate) writer: Mutex<Writer>,
-    segments: RwLock<Arc<Vec<Arc<Segment>>>>,
+    pub(super) segments: ArcSwap<Vec<Arc<Segment>>>,
     start: AtomicI64,
     /// Where the log began when it was opened, if others wrote it.
     untouched_start: i64,
@@ -130,6 +131,8 @@ pub(crate) struct Log {
     /// Readers that wait for the end to move.
     pub(crate) readers: WaitQueue,
     halt: RwLock<Option<Halt>>,
+    /// Whether there is one.
+    is_halted: AtomicBool,
     /// A sync was asked for because of `flush.ms`.
     pub(crate) flush_timer: AtomicBool,
     is_ours: bool,
@@ -196,13 +199,14 @@ impl Log {
                 opened: 0,
                 snapshot_offset: opened.snapshot_offset,
             }),
-            segments: RwLock::new(Arc::new(opened.segments)),
+            segments: ArcSwap::from_pointee(opened.segments),
             start: AtomicI64::new(opened.start),
             untouched_start: if opened.provenance.is_ours() { 0 } else { opened.start },
             end: AtomicI64::new(opened.end),
             stable: AtomicI64::new(opened.stable),
             sync: GroupSync::new(opened.recovery_point),
             readers: WaitQueue::new(),
+            is_halted: AtomicBool::new(opened.halt.is_some()),
             halt: RwLock::new(opened.halt),
             flush_timer: AtomicBool::new(false),
             is_ours: opened.provenance.is_ours(),
@@ -303,21 +307,13 @@ impl Log {
         }
     }
 
-    pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {
-        Arc::clone(&self.segments.read())
-    }
-
-    pub(crate) fn set_segments(&self, segments: Vec<Arc<Segment>>) {
-        *self.segments.write() = Arc::new(segments);
-    }
-
-    /// Bytes in `.log` files.
-    pub(crate) fn size(&self) -> u64 {
-        self.segments().iter().map(|segment| segment.size()).sum()
-    }
-
     pub(crate) fn halt(&self) -> Option<Halt> {
         self.halt.read().clone()
+    }
+
+    /// Whether anything keeps the log from its normal work.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.is_halted.load(Ordering::Acquire)
     }
 
     /// Whether its topic was deleted.
@@ -332,6 +328,7 @@ impl Log {
         let is_new = halt.is_none();
         if is_new || replaces {
             *halt = Some(reason.clone());
+            self.is_halted.store(true, Ordering::Release);
         }
         drop(halt);
         if let (true, Halt::Poisoned(error)) = (is_new, &reason) {
@@ -484,11 +481,6 @@ impl Log {
         self.write_snapshot(&mut writer);
         self.write_epochs(&mut writer);
         Ok(true)
-    }
-
-    /// The segment that holds an offset, and its index in the list.
-    pub(crate) fn segment_of(segments: &[Arc<Segment>], offset: i64) -> Option<usize> {
-        segments.partition_point(|segment| segment.base_offset <= offset).checked_sub(1)
     }
 
     /// The epoch that appends carry: the last one of the log, never raised by us.

@@ -113,7 +113,7 @@ impl Recovery<'_> {
         }
         self.end = segment.base_offset;
         let demand = Demand { crc: true, ..segment.demand() };
-        let source = Source::File(segment.file().clone());
+        let source = Source::file(segment.file().clone());
         let expect = Expect::Next(segment.base_offset);
         let scanner = Scanner::new(source, 0, segment.size(), expect, demand);
         let mut scanner = scanner.with_digest(segment.digest()?);

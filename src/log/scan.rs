@@ -11,22 +11,41 @@ use crate::record::{
 };
 use crate::storage::File;
 
-/// How much is read ahead at a time. A scan begins small, since it may want one record, and doubles
-/// up to where syscalls do not count; a chunk pinned by a few records does no harm either.
+/// How much is read ahead at a time. A scan from a place that was looked up begins small, since it
+/// may want one record, and doubles up to where syscalls do not count; a chunk pinned by a few
+/// records does no harm either.
 const CHUNK_BYTES_FIRST: usize = 8 * 1024;
 const CHUNK_BYTES_MAX: usize = 64 * 1024;
 
 /// A batch is read whole, so what its length field says must have an end. The builder writes at
 /// most [`DECOMPRESSED_BYTES_MAX`] of records; what cannot be compressed grows a little.
-const BATCH_BYTES_MAX: usize = DECOMPRESSED_BYTES_MAX + DECOMPRESSED_BYTES_MAX / 16;
+pub(crate) const BATCH_BYTES_MAX: usize = DECOMPRESSED_BYTES_MAX + DECOMPRESSED_BYTES_MAX / 16;
 
-/// Where a scan takes its bytes from.
+/// Where a scan takes its bytes from: slices share the memory of the map as far as that reaches,
+/// and of chunks that are read from the file behind it.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// A mapped file: slices share its memory.
-    Map(Bytes),
-    /// Reads in chunks; slices share the chunk.
-    File(File),
+pub(crate) struct Source {
+    pub(crate) map: Bytes,
+    pub(crate) file: File,
+}
+
+impl Source {
+    /// A file that is not mapped.
+    pub(crate) fn file(file: File) -> Self {
+        Self { map: Bytes::new(), file }
+    }
+
+    /// These bytes, if they are mapped.
+    fn mapped(&self, at: u64, len: usize) -> Option<Bytes> {
+        let at = usize::try_from(at).ok()?;
+        let to = at.checked_add(len)?;
+        (to <= self.map.len()).then(|| self.map.slice(at..to))
+    }
+
+    /// At most `len` bytes; fewer only at the end of the file.
+    fn read_at(&self, at: u64, len: usize) -> Result<Bytes, Error> {
+        self.mapped(at, len).map_or_else(|| self.file.read_at(at, len), Ok)
+    }
 }
 
 /// What a scan demands of each batch besides a sound header.
@@ -39,6 +58,30 @@ pub(crate) struct Demand {
     pub(crate) continuous: bool,
     /// The leader epoch every batch must have; the checksum does not cover it either.
     pub(crate) epoch: Option<i32>,
+}
+
+impl Demand {
+    /// What is wrong with the place of a batch, which no checksum covers: its base offset and its
+    /// leader epoch.
+    pub(crate) fn misplaced(&self, expect: Expect, header: &BatchHeader) -> Option<String> {
+        let base = header.base_offset();
+        match expect {
+            Expect::Next(next) if self.continuous && base != next => {
+                Some(format!("it claims offset {base}, but {next} is next"))
+            }
+            Expect::Next(next) if base < next => {
+                Some(format!("it claims offset {base}, which is below {next}"))
+            }
+            Expect::EndsAt(last) if header.last_offset() != last => {
+                let found = header.last_offset();
+                Some(format!("it ends at offset {found}, its index says {last}"))
+            }
+            _ => self.epoch.filter(|epoch| header.leader_epoch() != Some(*epoch)).map(|epoch| {
+                let found = header.leader_epoch();
+                format!("its leader epoch is {found:?}, not {epoch}")
+            }),
+        }
+    }
 }
 
 /// The next offset that a scan may meet, as far as it is known.
@@ -119,6 +162,11 @@ impl Scanner {
         Self { digest, ..self }
     }
 
+    /// The same walk by somebody who has read up to here, and goes on.
+    pub(crate) fn going_on(self) -> Self {
+        Self { ahead: CHUNK_BYTES_MAX, ..self }
+    }
+
     /// Where the next batch begins.
     pub(crate) fn position(&self) -> u64 {
         self.position
@@ -159,7 +207,9 @@ impl Scanner {
             let bad = BadBatch { position, next_offset, reason, never_torn: true };
             return Err(Stop::Bad(bad));
         }
-        self.check_place(&header)?;
+        if let Some(reason) = self.demand.misplaced(self.expect, &header) {
+            return Err(self.bad(reason));
+        }
         self.check_digest(header.size())?;
         self.need(header.size())?;
         let batch = RecordBatch::parse(self.chunk.clone()).map_err(|e| self.undecodable(&e))?;
@@ -173,42 +223,11 @@ impl Scanner {
         Ok(Some(Scanned { position, batch }))
     }
 
-    /// Checks what the checksum does not cover: base offset and leader epoch.
-    fn check_place(&self, header: &BatchHeader) -> Result<(), Stop> {
-        let base = header.base_offset();
-        match self.expect {
-            Expect::Next(next) if self.demand.continuous && base != next => {
-                Err(self.bad(format!("it claims offset {base}, but {next} is next")))
-            }
-            Expect::Next(next) if base < next => {
-                Err(self.bad(format!("it claims offset {base}, which is below {next}")))
-            }
-            Expect::EndsAt(last) if header.last_offset() != last => {
-                let found = header.last_offset();
-                Err(self.bad(format!("it ends at offset {found}, its index says {last}")))
-            }
-            _ => match self.demand.epoch {
-                Some(epoch) if header.leader_epoch() != Some(epoch) => {
-                    let found = header.leader_epoch();
-                    Err(self.bad(format!("its leader epoch is {found:?}, not {epoch}")))
-                }
-                _ => Ok(()),
-            },
-        }
-    }
-
     /// Checks, where the file has a digest, that the next `len` bytes are what they were.
     fn check_digest(&self, len: usize) -> Result<(), Stop> {
         let Some(digest) = &self.digest else { return Ok(()) };
         let touched = self.position..self.position.saturating_add(len as u64);
-        let read = |at: u64, len: usize| match &self.source {
-            Source::Map(map) => {
-                let from = usize::try_from(at).unwrap_or(usize::MAX).min(map.len());
-                Ok(map.slice(from..from.saturating_add(len).min(map.len())))
-            }
-            Source::File(file) => file.read_at(at, len),
-        };
-        match digest.check(touched, read).map_err(Stop::Io)? {
+        match digest.check(touched, |at, len| self.source.read_at(at, len)).map_err(Stop::Io)? {
             None => Ok(()),
             Some(bad) => {
                 let (from, to) = (bad.start, bad.end);
@@ -233,17 +252,15 @@ impl Scanner {
         if self.chunk.len() >= len {
             return Ok(());
         }
-        self.chunk = match &self.source {
-            Source::Map(map) => {
-                let from = usize::try_from(self.position).unwrap_or(usize::MAX).min(map.len());
-                let to = usize::try_from(self.end).unwrap_or(usize::MAX).min(map.len());
-                map.slice(from..to.max(from))
-            }
-            Source::File(file) => {
-                let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let at = usize::try_from(self.position).unwrap_or(usize::MAX);
+        let mapped = self.source.map.len().saturating_sub(at).min(left);
+        self.chunk = match self.source.mapped(self.position, mapped.max(len)) {
+            Some(mapped) => mapped,
+            None => {
                 let ahead = len.max(self.ahead).min(left);
                 self.ahead = (self.ahead * 2).min(CHUNK_BYTES_MAX);
-                file.read_at(self.position, ahead).map_err(Stop::Io)?
+                self.source.file.read_at(self.position, ahead).map_err(Stop::Io)?
             }
         };
         if self.chunk.len() < len {

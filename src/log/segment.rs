@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::context::{LogContext, Unmap};
+use self::mapped::Mapped;
+use super::context::{LogContext, Unmap as _};
 use super::digest::Digest;
 use super::index::{
     self, IndexBuilder, OFFSET_ENTRY_LEN, OffsetIndexEntry, TIME_ENTRY_LEN, TimeIndexEntry,
@@ -26,6 +27,12 @@ use crate::storage::{File, FileName, FilePath, Open, TooLarge};
 mod derived;
 
 mod digested;
+
+mod mapped;
+
+mod pick;
+
+pub(crate) use pick::Picked;
 
 /// Index files are read whole; Kafka's largest possible one is 2 GiB.
 const INDEX_BYTES_MAX: usize = i32::MAX as usize;
@@ -89,7 +96,8 @@ pub(crate) struct Segment {
     index: Mutex<Index>,
     /// Leaf lock. The abort markers in this segment; `None` until loaded.
     aborted: Mutex<Option<Vec<AbortedTxn>>>,
-    map: Mutex<Option<Bytes>>,
+    /// Leaf lock: held while the segment is mapped.
+    map: Mutex<Option<Mapped>>,
     /// Leaf lock.
     digest: Mutex<Digested>,
     /// It was found to reach to where the next one begins.
@@ -98,12 +106,6 @@ pub(crate) struct Segment {
     trust: Trust,
     index_interval: u64,
     demand: Demand,
-}
-
-impl Unmap for Segment {
-    fn unmap(&self) {
-        self.map.lock().take();
-    }
 }
 
 /// Where a lookup found a batch to begin scanning.
@@ -232,34 +234,6 @@ impl Segment {
         self.sealed.load(Ordering::Acquire)
     }
 
-    /// What the segment's bytes are read from: a map once it is sealed, reads before.
-    pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {
-        if !self.context.mmap || !self.is_sealed() {
-            return Ok(Source::File(self.file.clone()));
-        }
-        let (map, new) = {
-            let mut map = self.map.lock();
-            let new = map.is_none();
-            if new {
-                *map = self.file.map()?;
-            }
-            (map.clone(), new)
-        };
-        if new && map.is_some() {
-            // Without the lock: the oldest map that goes may be this segment's own.
-            self.context.maps.add(self);
-        }
-        Ok(map.map_or_else(|| Source::File(self.file.clone()), Source::Map))
-    }
-
-    /// A scan from a place that a lookup gave.
-    pub(crate) fn scan(self: &Arc<Self>, start: ScanStart, crc: bool) -> Result<Scanner> {
-        let demand = Demand { crc, ..self.demand };
-        let scanner =
-            Scanner::new(self.source()?, start.position, self.size(), start.expect, demand);
-        Ok(scanner.with_digest(self.digest()?))
-    }
-
     /// The beginning of the segment.
     pub(crate) fn start(&self) -> ScanStart {
         ScanStart { position: 0, expect: Expect::Next(self.base_offset) }
@@ -295,6 +269,19 @@ impl Segment {
                 self.base_offset.saturating_add(i64::from(entry.relative_offset)),
             ),
         }
+    }
+
+    /// The places that the index gives for `offset`: one to begin scanning at, and the next one,
+    /// where a batch begins that ends at this offset or behind it. `None` before the index is read.
+    fn around(&self, offset: i64) -> Option<(ScanStart, Option<ScanStart>)> {
+        let index = self.index.lock();
+        let bytes = match &*index {
+            Index::Growing(builder) => builder.offset_bytes(),
+            Index::Loaded { offset, .. } => offset,
+            Index::OnDisk(_) => return None,
+        };
+        let (below, next) = index::offset_around(bytes, offset.saturating_sub(self.base_offset));
+        Some((below.map_or(self.start(), |entry| self.at(entry)), next.map(|entry| self.at(entry))))
     }
 
     /// The largest timestamp and the last offset of the first batch that has it.
@@ -379,7 +366,7 @@ impl Segment {
     fn scan_index(&self) -> Result<IndexBuilder> {
         let mut builder = IndexBuilder::new(self.base_offset, self.index_interval);
         let demand = Demand { crc: true, ..self.demand };
-        let source = Source::File(self.file.clone());
+        let source = Source::file(self.file.clone());
         let start = self.start();
         let scanner = Scanner::new(source, 0, self.size(), start.expect, demand);
         let mut scanner = scanner.with_digest(self.digest()?);

@@ -177,15 +177,16 @@ impl Walk<'_> {
         // Offsets below the first segment's base are gone.
         let index = Log::segment_of(&self.segments, self.cursor.offset).unwrap_or(0);
         let Some(segment) = self.segments.get(index) else { return Ok(false) };
-        let start = match self.cursor.place {
-            Some(place)
-                if place.segment == segment.base_offset && place.revision == segment.revision =>
-            {
-                ScanStart { position: place.position, expect: Expect::Next(self.cursor.offset) }
-            }
-            _ => segment.find_offset(self.cursor.offset, self.fresh_index)?,
+        let place = self.cursor.place.filter(|place| {
+            place.segment == segment.base_offset && place.revision == segment.revision
+        });
+        let scanner = if let Some(Place { position, .. }) = place {
+            let start = ScanStart { position, expect: Expect::Next(self.cursor.offset) };
+            segment.scan(start, self.crc)?.going_on()
+        } else {
+            segment.scan(segment.find_offset(self.cursor.offset, self.fresh_index)?, self.crc)?
         };
-        self.scanner = Some((index, segment.scan(start, self.crc)?));
+        self.scanner = Some((index, scanner));
         Ok(true)
     }
 
@@ -202,7 +203,7 @@ impl Walk<'_> {
             offset: self.cursor.offset.max(next.base_offset),
             place: Some(Place { segment: next.base_offset, revision: next.revision, position: 0 }),
         };
-        self.scanner = Some((ended + 1, next.scan(next.start(), self.crc)?));
+        self.scanner = Some((ended + 1, next.scan(next.start(), self.crc)?.going_on()));
         Ok(true)
     }
 }

@@ -218,6 +218,11 @@ impl<'a> Iterator for RecordIter<'a> {
     #[inline]
     fn next(&mut self) -> Option<RecordView<'a>> {
         self.left = self.left.checked_sub(1)?;
+        let data = self.data.get(self.at..)?;
+        if let Some((record, behind)) = RecordView::plain(data, self.header) {
+            self.at = self.data.len() - behind.len();
+            return Some(record);
+        }
         // Checked by `RecordBatch::records`; the iterator would end early otherwise.
         let (record, next) = RecordView::decode(self.data, self.at, self.header).ok()?;
         self.at = next;

@@ -38,7 +38,11 @@ mod compression;
 
 mod header;
 
+mod plain;
+
 mod view;
+
+mod find;
 
 mod encode;
 
@@ -56,6 +60,7 @@ pub use compression::{Compression, DECOMPRESSED_BYTES_MAX, compress, decompress}
 pub use control::ControlRecord;
 pub use encode::Header;
 pub use error::{BuildError, Corruption, DecodeError};
+pub(crate) use find::{find_record, touch};
 pub use header::{BATCH_HEADER_LEN, BatchHeader, LOG_OVERHEAD};
 pub use sealed::SealedBatch;
 pub use sequence::{decrement_sequence, increment_sequence};

@@ -125,7 +125,7 @@ impl<'a> Filler<'a> {
 }
 
 /// Reads a number of one or two bytes from the front; `None` if it is none.
-#[inline]
+#[inline(always)]
 pub(crate) fn read_small(data: &[u8]) -> Option<(i32, &[u8])> {
     match data {
         [low @ 0..0x80, rest @ ..] => Some((unzigzag32(u32::from(*low)), rest)),

@@ -8,7 +8,8 @@ use std::fmt;
 
 use super::error::{Corruption, DecodeError};
 use super::header::BatchHeader;
-use super::varint::{read_small, read_varint, read_varlong};
+use super::plain::Plain;
+use super::varint::{read_varint, read_varlong};
 use crate::types::TimestampType;
 
 /// A record inside its batch's bytes. `Copy`, owns nothing.
@@ -52,12 +53,9 @@ impl<'a> RecordView<'a> {
         at: usize,
         header: &BatchHeader,
     ) -> Result<(Self, usize), DecodeError> {
-        match Plain::read(data, at) {
-            Some(plain) if plain.delta >= 0 && plain.delta <= header.last_offset_delta => {
-                let Plain { timestamp_delta, delta, key, value, end } = plain;
-                Ok((Self::new(header, timestamp_delta.into(), delta, (key, value), 0, &[]), end))
-            }
-            _ => Self::decode_any(data, at, header),
+        match data.get(at..).and_then(|data| Self::plain(data, header)) {
+            Some((view, behind)) => Ok((view, data.len() - behind.len())),
+            None => Self::decode_any(data, at, header),
         }
     }
 
@@ -69,12 +67,28 @@ impl<'a> RecordView<'a> {
         at: usize,
         header: &BatchHeader,
     ) -> Result<(i64, usize), DecodeError> {
-        match Plain::read(data, at) {
-            Some(Plain { delta, end, .. }) if delta >= 0 && delta <= header.last_offset_delta => {
-                Ok((header.base_offset.saturating_add(i64::from(delta)), end))
-            }
-            _ => Self::decode_any(data, at, header).map(|(record, next)| (record.offset, next)),
+        match data.get(at..).and_then(|data| Self::check_plain(data, header)) {
+            Some((offset, behind)) => Ok((offset, data.len() - behind.len())),
+            None => Self::decode_any(data, at, header).map(|(record, next)| (record.offset, next)),
         }
+    }
+
+    /// Checks the record at the front, if it is a plain one, and answers its offset and what lies
+    /// behind.
+    #[inline(always)]
+    pub(crate) fn check_plain(data: &'a [u8], header: &BatchHeader) -> Option<(i64, &'a [u8])> {
+        let (plain, behind) = Plain::read(data, header)?;
+        Some((header.base_offset.saturating_add(i64::from(plain.delta)), behind))
+    }
+
+    /// Reads the record at the front, if it is a plain one, and answers it with what lies behind.
+    // Inlined whatever its size: a record that goes through memory on the way to who looks at it
+    // costs more than reading it.
+    #[inline(always)]
+    pub(crate) fn plain(data: &'a [u8], header: &BatchHeader) -> Option<(Self, &'a [u8])> {
+        let (plain, behind) = Plain::read(data, header)?;
+        let Plain { timestamp_delta, delta, key, value } = plain;
+        Some((Self::new(header, timestamp_delta.into(), delta, (key, value), 0, &[]), behind))
     }
 
     /// Any record, and what is wrong with one.
@@ -117,7 +131,7 @@ impl<'a> RecordView<'a> {
         Ok((Self::new(header, timestamp_delta, delta, parts, header_count, headers), end))
     }
 
-    #[inline]
+    #[inline(always)]
     fn new(
         header: &BatchHeader,
         timestamp_delta: i64,
@@ -278,48 +292,6 @@ impl<'a> Iterator for HeaderIter<'a> {
 }
 
 impl ExactSizeIterator for HeaderIter<'_> {}
-
-/// A record as most are: without headers, and with numbers of one or two bytes.
-struct Plain<'a> {
-    timestamp_delta: i32,
-    delta: i32,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    /// The position of the next record.
-    end: usize,
-}
-
-impl<'a> Plain<'a> {
-    /// Reads such a record; `None` for any other, and for anything wrong.
-    #[inline]
-    fn read(data: &'a [u8], at: usize) -> Option<Self> {
-        let (length, rest) = read_small(data.get(at..)?)?;
-        let (body, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-        let (_attributes, rest) = body.split_first()?;
-        let (timestamp_delta, rest) = read_small(rest)?;
-        let (delta, rest) = read_small(rest)?;
-        let (key, rest) = Self::nullable(rest)?;
-        let (value, rest) = Self::nullable(rest)?;
-        // No headers, and nothing behind their number.
-        (rest == [0]).then(|| Self {
-            timestamp_delta,
-            delta,
-            key,
-            value,
-            end: data.len() - behind.len(),
-        })
-    }
-
-    #[inline]
-    fn nullable(data: &'a [u8]) -> Option<(Option<&'a [u8]>, &'a [u8])> {
-        let (length, rest) = read_small(data)?;
-        if length < 0 {
-            return Some((None, rest));
-        }
-        let (bytes, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-        Some((Some(bytes), rest))
-    }
-}
 
 /// A place in the data that moves from field to field.
 struct Fields<'a> {

@@ -168,9 +168,10 @@ pub(crate) trait RawFile: Debug + Send + Sync {
     /// written through a handle that was dropped without a sync are covered by the sync of
     /// another, but an error of their write-back may be missed.
     fn sync(&self) -> io::Result<()>;
-    /// The whole file as shared memory, if this home can map files. The caller promises that
-    /// nobody will write to the file or cut it from now on.
-    fn map(&self) -> io::Result<Option<Bytes>>;
+    /// The first `len` bytes as shared memory, fewer if the file is shorter, if this home can map
+    /// files. The caller promises that nobody will write to these bytes or cut them off from now
+    /// on.
+    fn map(&self, len: u64) -> io::Result<Option<Bytes>>;
     /// When the file was last written, in milliseconds since 1970.
     fn modified_millis(&self) -> io::Result<i64>;
     /// Sets when the file was last written. Not made durable by any sync.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::Storage;
 use super::backend::{Backend, Entry, EntryKind, FileName, FilePath, Lock, Open, RawFile, Space};
+use super::chunks::Chunks;
 use super::lock::DirectoryLock;
 use super::map::map;
 use super::paths::Root;
@@ -27,6 +28,7 @@ struct Disk {
     pool: Arc<Pool>,
     mmap: bool,
     pinned: Pinned,
+    chunks: Chunks,
 }
 
 impl Storage {
@@ -44,7 +46,13 @@ impl Storage {
     pub(super) fn disk_limited(dir: &Path, mmap: bool, open_files_max: usize) -> Self {
         let root = Arc::new(Root::new(dir));
         let pool = Pool::new(Arc::clone(&root), open_files_max);
-        Self::new(Arc::new(Disk { root, pool, mmap, pinned: Pinned::default() }))
+        Self::new(Arc::new(Disk {
+            root,
+            pool,
+            mmap,
+            pinned: Pinned::default(),
+            chunks: Chunks::default(),
+        }))
     }
 }
 
@@ -96,8 +104,9 @@ impl Backend for Disk {
     }
 
     fn open(&self, path: &FilePath, open: Open) -> io::Result<Arc<dyn RawFile>> {
-        let (handle, pinned) = (self.pool.open(path, open)?, self.pinned.clone());
-        Ok(Arc::new(DiskFile { handle, mmap: self.mmap, pinned }))
+        let handle = self.pool.open(path, open)?;
+        let (pinned, chunks) = (self.pinned.clone(), self.chunks.clone());
+        Ok(Arc::new(DiskFile { handle, mmap: self.mmap, pinned, chunks }))
     }
 
     fn list(&self, dir: Option<&FileName>) -> io::Result<Vec<Entry>> {
@@ -164,6 +173,7 @@ struct DiskFile {
     handle: Handle,
     mmap: bool,
     pinned: Pinned,
+    chunks: Chunks,
 }
 
 impl RawFile for DiskFile {
@@ -184,9 +194,9 @@ impl RawFile for DiskFile {
             let there = file.metadata()?.len().saturating_sub(offset);
             want = usize::try_from(there).map_or(len, |there| len.min(there));
         }
-        let mut buffer = vec![0; want];
+        let mut buffer = self.chunks.take(want);
         let mut got = 0;
-        while let Some(rest) = buffer.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = buffer.room().get_mut(got..).filter(|rest| !rest.is_empty()) {
             let at = offset.checked_add(got as u64).ok_or(io::ErrorKind::InvalidInput)?;
             match file.read_at(rest, at) {
                 Ok(0) => break,
@@ -212,11 +222,11 @@ impl RawFile for DiskFile {
         self.handle.sync()
     }
 
-    fn map(&self) -> io::Result<Option<Bytes>> {
+    fn map(&self, len: u64) -> io::Result<Option<Bytes>> {
         if !self.mmap {
             return Ok(None);
         }
-        map(&*self.handle.file()?, &self.pinned.maps).map(Some)
+        map(&*self.handle.file()?, len, &self.pinned.maps).map(Some)
     }
 
     fn modified_millis(&self) -> io::Result<i64> {

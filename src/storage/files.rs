@@ -323,10 +323,10 @@ impl File {
         self.raw.sync().map_err(|e| self.error(e, "sync"))
     }
 
-    /// The whole file as shared memory, where the storage can do that. The caller promises that
-    /// nobody changes the file from now on.
-    pub(crate) fn map(&self) -> Result<Option<Bytes>> {
-        self.raw.map().map_err(|e| self.error(e, "map"))
+    /// The first `len` bytes as shared memory, fewer if the file is shorter, where the storage can
+    /// do that. The caller promises that nobody changes them from now on.
+    pub(crate) fn map(&self, len: u64) -> Result<Option<Bytes>> {
+        self.raw.map(len).map_err(|e| self.error(e, "map"))
     }
 
     #[cold]

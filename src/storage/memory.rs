@@ -201,7 +201,7 @@ impl RawFile for MemoryHandle {
         Ok(())
     }
 
-    fn map(&self) -> io::Result<Option<Bytes>> {
+    fn map(&self, _: u64) -> io::Result<Option<Bytes>> {
         Ok(None)
     }
 

@@ -17,6 +17,8 @@ mod lock;
 
 mod pool;
 
+mod chunks;
+
 mod disk;
 
 // A directory in memory.

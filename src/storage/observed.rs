@@ -175,8 +175,8 @@ impl RawFile for ObservedFile {
         self.see("sync")?.sync()
     }
 
-    fn map(&self) -> io::Result<Option<Bytes>> {
-        self.see("map")?.map()
+    fn map(&self, len: u64) -> io::Result<Option<Bytes>> {
+        self.see("map")?.map(len)
     }
 
     fn modified_millis(&self) -> io::Result<i64> {

@@ -38,6 +38,7 @@ mod group_faults;
 mod group_model;
 mod grouped_writes;
 mod groups;
+mod held_up;
 mod idempotence;
 mod metrics;
 mod misuse;

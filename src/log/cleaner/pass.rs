@@ -319,7 +319,7 @@ impl Pass<'_> {
 /// The batches of a whole segment, read past the maps that readers use.
 fn scanner(segment: &Arc<Segment>) -> Result<Scanner> {
     let demand = Demand { crc: true, ..segment.demand() };
-    let source = Source::File(segment.file().clone());
+    let source = Source::file(segment.file().clone());
     let expect = Expect::Next(segment.base_offset);
     let scanner = Scanner::new(source, 0, segment.size(), expect, demand);
     Ok(scanner.with_digest(segment.digest()?))

@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
         self.begin_segment(segment.base, file.path(), found);
         let mut indexes = self.open_indexes(segment, found);
         let demand = Demand { crc: true, continuous: false, epoch: None };
-        let source = Source::File(file.clone());
+        let source = Source::file(file.clone());
         let digest = self.digest(segment, found)?;
         let is_bare = digest.is_none();
         let scanner = Scanner::new(source, 0, len, Expect::Next(segment.base), demand);

@@ -306,7 +306,7 @@ impl RawFile for SimFile {
         self.world.state.lock().sync(self.file)
     }
 
-    fn map(&self) -> io::Result<Option<Bytes>> {
+    fn map(&self, _: u64) -> io::Result<Option<Bytes>> {
         Ok(None)
     }
 
