@@ -95,6 +95,8 @@ mod limit;
 
 mod memory;
 
+mod few;
+
 mod at_work;
 
 mod slot;
