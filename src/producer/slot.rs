@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, Synced};
 use crate::time::Clock;
 use crate::types::TopicPartition;
-use crate::wait::{Waiter, contain};
+use crate::wait::{Waiter, contain, wake};
 
 /// Where a batch, or a piece of one, stands.
 #[derive(Clone, Copy, Debug)]
@@ -232,7 +232,7 @@ impl BatchSlot {
             waiter.signal();
         }
         for waker in wakers {
-            contain(|| waker.wake());
+            wake(waker);
         }
     }
 
