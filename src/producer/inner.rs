@@ -176,12 +176,6 @@ impl Inner {
         limit: &mut BlockLimit<'_>,
     ) -> Result<Checked<'a>> {
         self.check_open()?;
-        if names::is_internal(&record.topic) {
-            return Err(Error::kafka(
-                ErrorCode::InvalidTopic,
-                format!("topic {} belongs to the coordinators", record.topic),
-            ));
-        }
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let size = BatchBuilder::record_size_max(key, value, &record.headers);
         if size > self.config().max_request_size.min(self.config().buffer_memory) {
@@ -219,6 +213,13 @@ impl Inner {
     /// A topic, once it exists.
     #[cold]
     fn topic(&self, name: &str, limit: &mut BlockLimit<'_>) -> Result<Arc<TopicQueues>> {
+        // So that no such topic is ever known.
+        if names::is_internal(name) {
+            return Err(Error::kafka(
+                ErrorCode::InvalidTopic,
+                format!("topic {name} belongs to the coordinators"),
+            ));
+        }
         let look = || -> Result<Arc<TopicQueues>> {
             let found = self.topics.find(name);
             for queue in found.gone.iter().flat_map(|topic| &topic.partitions) {

@@ -213,7 +213,7 @@ impl PartitionQueue {
         if let Some(Stamp { id, epoch, sequence }) = stamp {
             builder.set_producer(id, epoch, sequence);
         }
-        match checked.and_then(|()| Piece::seal(builder, Arc::clone(&slot))) {
+        match checked.and_then(|()| Piece::seal(builder, Arc::clone(&slot), &self.client.memory)) {
             Ok(piece) => held.waiting.push_back(Piece { stamp, ..piece }),
             Err(error) => {
                 if let Some(stamp) = stamp {

@@ -408,12 +408,24 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// [`BuildError::Empty`] without records, unless it replaces a batch; what [`compress`] says.
-    pub fn seal(mut self) -> Result<SealedBatch, BuildError> {
+    pub fn seal(self) -> Result<SealedBatch, BuildError> {
+        let half = self.used / 2 + BATCH_HEADER_LEN;
+        self.seal_into(|| Vec::with_capacity(half)).map(|(sealed, _)| sealed)
+    }
+
+    /// The same; the compressed batch goes into memory that is asked for, and that of the records
+    /// comes back.
+    pub(crate) fn seal_into(
+        mut self,
+        room: impl FnOnce() -> Vec<u8>,
+    ) -> Result<(SealedBatch, Option<Vec<u8>>), BuildError> {
         self.buffer.truncate(self.used);
         let mut header = self.header;
         match &self.original {
             None if self.is_empty() => return Err(BuildError::Empty),
-            Some(original) if self.is_empty() => return Ok(SealedBatch::hollow(original)),
+            Some(original) if self.is_empty() => {
+                return Ok((SealedBatch::hollow(original), None));
+            }
             // The last offset of the original, and under LogAppendTime its time, stay.
             Some(_) => {}
             None => header.last_offset_delta = i32::try_from(self.next_delta - 1).unwrap_or(0),
@@ -423,13 +435,14 @@ impl BatchBuilder {
         }
         header.compression.check(self.level)?;
         if header.compression == Compression::None {
-            return SealedBatch::new(header, self.buffer);
+            return Ok((SealedBatch::new(header, self.buffer)?, None));
         }
-        let mut bytes = Vec::with_capacity(self.buffer.len() / 2 + BATCH_HEADER_LEN);
+        let mut bytes = room();
+        bytes.clear();
         bytes.resize(BATCH_HEADER_LEN, 0);
         let records = self.buffer.get(BATCH_HEADER_LEN..).unwrap_or_default();
         compress(header.compression, self.level, records, &mut bytes)?;
-        SealedBatch::new(header, bytes)
+        Ok((SealedBatch::new(header, bytes)?, Some(self.buffer)))
     }
 }
 
