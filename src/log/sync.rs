@@ -8,8 +8,8 @@
 //!
 //! Threads that wait for one sync after the other come back together, a moment after it. Whoever is
 //! the first of them would sync for itself alone and keep the others waiting for all of it, so it
-//! waits for as many as there were, for a small part of what a sync takes. One that is alone never
-//! waits.
+//! sleeps until there are as many as there were, for a small part of what a sync takes: the last to
+//! come leads. One that is alone never waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -39,8 +39,6 @@ pub(crate) struct GroupSync {
     /// Files were made since the directory was last synced.
     dir_dirty: AtomicBool,
     state: Mutex<State>,
-    /// As many threads are here as the leader waits for.
-    gathered: Condvar,
     /// How long the last sync took, in nanoseconds.
     took: AtomicU64,
 }
@@ -66,7 +64,6 @@ impl GroupSync {
             recovery_point: AtomicI64::new(recovery_point),
             dir_dirty: AtomicBool::new(false),
             state: Mutex::default(),
-            gathered: Condvar::new(),
             took: AtomicU64::new(0),
         }
     }
@@ -115,6 +112,7 @@ impl GroupSync {
         sync: impl Fn() -> Result<i64>,
     ) -> Result<bool> {
         let mut state = self.state.lock();
+        let mut gathers = true;
         loop {
             if let Some(error) = &state.failed {
                 return Err(error.clone());
@@ -122,51 +120,24 @@ impl GroupSync {
             if self.recovery_point() >= end {
                 return Ok(true);
             }
-            if !state.running {
+            let limit = self.gather_limit();
+            let gather = gathers && state.present() < state.expected && !limit.is_zero();
+            if !state.running && gather {
+                gathers = false;
+                // Who completes the company leads; if nobody does, this thread.
+                wait(&mut state, end, Some(limit));
+            } else if !state.running {
                 state.running = true;
-                self.gather(&mut state);
                 MutexGuard::unlocked(&mut state, || self.lead(&sync));
-            } else if !self.wait(&mut state, end, patience) {
+            } else if !wait(&mut state, end, patience) {
                 return Ok(false);
             }
         }
     }
 
-    /// Sleeps until another thread's sync is over; `false` if that takes longer than `patience`.
-    fn wait(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        end: i64,
-        patience: Option<Duration>,
-    ) -> bool {
-        // One for each, so that nobody is woken for nothing, or only after another.
-        let woken = Arc::new(Condvar::new());
-        state.sleepers.push((end, Arc::clone(&woken)));
-        if state.present() == state.expected {
-            self.gathered.notify_all();
-        }
-        let timed_out = match patience {
-            None => {
-                woken.wait(state);
-                false
-            }
-            Some(patience) => woken.wait_for(state, patience).timed_out(),
-        };
-        // Who is not there any more was woken, perhaps to lead.
-        let known = state.sleepers.iter().position(|(_, other)| Arc::ptr_eq(other, &woken));
-        if let Some(at) = known {
-            state.sleepers.remove(at);
-        }
-        known.is_none() || !timed_out
-    }
-
-    /// Waits until as many threads are here as were when the last sync ended.
-    fn gather(&self, state: &mut MutexGuard<'_, State>) {
-        let took = Duration::from_nanos(self.took.load(Ordering::Relaxed));
-        let limit = GATHER_MAX.min(took / GATHER_PART);
-        if state.present() < state.expected && !limit.is_zero() {
-            self.gathered.wait_for(state, limit);
-        }
+    /// How long a thread sleeps for company.
+    fn gather_limit(&self) -> Duration {
+        GATHER_MAX.min(Duration::from_nanos(self.took.load(Ordering::Relaxed)) / GATHER_PART)
     }
 
     /// Syncs, and tells everybody whom that concerns.
@@ -218,6 +189,27 @@ fn tell(told: &[Told], sleepers: &[Sleeper], result: &Result<()>, quiet: Quiet) 
     for (_, waiter) in told {
         contain(|| waiter.after_sync());
     }
+}
+
+/// Sleeps until another thread's sync is over, or asks for a leader; `false` if that takes longer
+/// than `patience`.
+fn wait(state: &mut MutexGuard<'_, State>, end: i64, patience: Option<Duration>) -> bool {
+    // One for each, so that nobody is woken for nothing, or only after another.
+    let woken = Arc::new(Condvar::new());
+    state.sleepers.push((end, Arc::clone(&woken)));
+    let timed_out = match patience {
+        None => {
+            woken.wait(state);
+            false
+        }
+        Some(patience) => woken.wait_for(state, patience).timed_out(),
+    };
+    // Who is not there any more was woken, perhaps to lead.
+    let known = state.sleepers.iter().position(|(_, other)| Arc::ptr_eq(other, &woken));
+    if let Some(at) = known {
+        state.sleepers.remove(at);
+    }
+    known.is_none() || !timed_out
 }
 
 impl State {
