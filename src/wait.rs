@@ -67,7 +67,7 @@ impl Drop for Quiet {
 }
 
 /// Wakes a future, as soon as that is allowed.
-fn wake(waker: Waker) {
+pub(crate) fn wake(waker: Waker) {
     if QUIET.get() > 0 {
         let held = HELD.try_with(|held| held.borrow_mut().push(waker.clone()));
         if held.is_err() {

@@ -8,6 +8,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::mem_forget,
+    clippy::indexing_slicing,
     clippy::cast_possible_wrap,
     reason = "a test that fails may panic"
 )]

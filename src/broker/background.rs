@@ -59,8 +59,10 @@ pub(crate) trait Work: Send + Sync {
 }
 
 /// How long the thread sleeps when it was woken and found that others had done the work: while
-/// callers wait for their own deliveries, nobody pays for waking it.
+/// callers wait for their own deliveries, nobody pays for waking it. Twice as long each time, up to
+/// a limit.
 const NAP: Duration = Duration::from_micros(200);
+const NAP_MAX: Duration = Duration::from_millis(2);
 
 /// The thread and what it is asked to do.
 #[derive(Debug)]
@@ -112,22 +114,24 @@ impl Background {
         self.syncs.lock().values().min().copied()
     }
 
-    /// Has the thread look for work, starting it the first time. Costs two atomic operations while
-    /// it is awake.
-    pub(crate) fn wake(&self, work: &Weak<dyn Work>) -> Result<()> {
+    /// Has the thread look for work, starting it the first time. Costs an atomic operation while it
+    /// is awake.
+    pub(crate) fn wake<W: Work + 'static>(&self, work: &Weak<W>) -> Result<()> {
         if !self.enabled || self.signs.stopped.load(Ordering::Acquire) {
             return Ok(());
         }
         self.signs.asked.store(true, Ordering::SeqCst);
         if self.signs.started.load(Ordering::Acquire) {
-            if self.signs.parked.swap(false, Ordering::SeqCst) {
+            let is_parked = self.signs.parked.load(Ordering::SeqCst);
+            if is_parked && self.signs.parked.swap(false, Ordering::SeqCst) {
                 self.waiter.signal();
             }
             return Ok(());
         }
         let mut thread = self.thread.lock();
         if thread.is_none() {
-            let (work, waiter) = (Weak::clone(work), Arc::clone(&self.waiter));
+            let work: Weak<dyn Work> = Weak::<W>::clone(work);
+            let waiter = Arc::clone(&self.waiter);
             let (clock, signs) = (self.clock.clone(), Arc::clone(&self.signs));
             let (id, role) = (Arc::clone(&self.id), self.role);
             let body = move || {
@@ -184,6 +188,7 @@ struct Signs {
 
 /// The thread: does what is due, and sleeps.
 fn run(role: Role, work: &Weak<dyn Work>, waiter: &Arc<Waiter>, clock: &Clock, signs: &Signs) {
+    let mut nap = NAP;
     while !signs.stopped.load(Ordering::Acquire) {
         let Some(work) = work.upgrade() else { return };
         let asked = signs.asked.swap(false, Ordering::SeqCst);
@@ -192,14 +197,17 @@ fn run(role: Role, work: &Weak<dyn Work>, waiter: &Arc<Waiter>, clock: &Clock, s
         if due.is_some_and(|due| due <= now) {
             // A panic must not end the thread. What it kept from being done is still due.
             contain(|| work.run_due(role));
+            nap = NAP;
             continue;
         }
         drop(work);
         if asked {
-            let nap = now.saturating_add(NAP);
-            waiter.park(clock, Some(due.map_or(nap, |due| due.min(nap))));
+            let end = now.saturating_add(nap);
+            nap = NAP_MAX.min(nap * 2);
+            waiter.park(clock, Some(due.map_or(end, |due| due.min(end))));
             continue;
         }
+        nap = NAP;
         // Whoever asks after this sees that the thread is parked; who asked before is seen here.
         signs.parked.store(true, Ordering::SeqCst);
         if !signs.asked.load(Ordering::SeqCst) && !signs.stopped.load(Ordering::SeqCst) {
@@ -238,7 +246,7 @@ mod tests {
     fn what_a_panic_kept_from_being_done_is_done_at_once() {
         let (told, hear) = mpsc::channel();
         let work = Arc::new(Panics { runs: AtomicUsize::new(0), told });
-        let weak = Arc::downgrade(&work) as Weak<dyn Work>;
+        let weak = Arc::downgrade(&work);
         let background = Background::new(Role::Sender, true, Clock::system());
         background.wake(&weak).unwrap();
         assert_eq!(hear.recv_timeout(Duration::from_secs(10)), Ok(5));

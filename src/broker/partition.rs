@@ -9,6 +9,10 @@ use crate::metrics::count;
 use crate::record::{BatchBuilder, Header};
 use crate::types::{IsolationLevel, OffsetAndTimestamp, OffsetSpec, TimestampType, TopicPartition};
 
+/// What a record is guessed to take, for the first buffer of a batch, which grows as it must.
+const RECORD_BYTES_GUESS: usize = 128;
+const BUFFER_BYTES_FIRST: usize = 64 * 1024;
+
 /// A handle to one partition: its log without producers and groups. Cheap to clone; it keeps the
 /// broker open.
 ///
@@ -195,7 +199,10 @@ impl Partition {
         }
         let config = self.log.config();
         let now = self.log.context.clock.wall_millis();
-        let mut batch = BatchBuilder::new();
+        let records = records.into_iter();
+        let expected = records.size_hint().0.saturating_mul(RECORD_BYTES_GUESS);
+        let buffer = Vec::with_capacity(expected.min(BUFFER_BYTES_FIRST));
+        let mut batch = BatchBuilder::with_buffer(buffer);
         if let Some(codec) = config.compression {
             batch = batch.compression(codec, config.compression_level);
         }

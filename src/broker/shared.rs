@@ -102,16 +102,14 @@ impl Shared {
 
     /// Tells the background thread that something is due sooner than it knows.
     pub(crate) fn wake_background(&self) -> Result<()> {
-        let work: Weak<dyn Work> = self.this.clone();
-        self.background.wake(&work)
+        self.background.wake(&self.this)
     }
 
     /// Tells the thread that keeps the time for the upkeep that some was planned.
     pub(super) fn wake_upkeep(&self) {
-        let work: Weak<dyn Work> = self.this.clone();
         let keeper = if self.cleaner.is_started() { &self.cleaner } else { &self.background };
         // Without a thread whoever runs due work does it.
-        let _ = keeper.wake(&work);
+        let _ = keeper.wake(&self.this);
     }
 
     fn is_own_thread(&self) -> bool {
@@ -239,8 +237,7 @@ impl Work for Shared {
                 self.run_awaited();
                 let now = self.context.clock.monotonic();
                 let is_due = self.next_upkeep().is_some_and(|due| due <= now);
-                let work: Weak<dyn Work> = self.this.clone();
-                if is_due && !self.cleaner.is_started() && self.cleaner.wake(&work).is_err() {
+                if is_due && !self.cleaner.is_started() && self.cleaner.wake(&self.this).is_err() {
                     // Without a thread of its own.
                     self.run_upkeep();
                 }

@@ -429,6 +429,7 @@ impl Log {
         };
         let took = self.context.clock.monotonic().saturating_sub(began);
         self.context.counters.sync_latency().record(took);
+        self.sync.note_time(took);
         let (topic, partition) = (self.tp.topic(), self.tp.partition());
         let (offset, ms) = (end, took.as_secs_f64() * 1e3);
         event!(DEBUG, "synced", topic = topic, partition = partition, offset = offset, ms = ms);

@@ -5,15 +5,24 @@
 //! files were made, and only then moves the recovery point. The others wait for it; those who wrote
 //! after it began lead the next one. No append lock is held, and a failed sync is never retried:
 //! afterwards the page cache says "clean" about bytes that never reached the disk.
+//!
+//! Threads that wait for one sync after the other come back together, a moment after it. Whoever is
+//! the first of them would sync for itself alone and keep the others waiting for all of it, so it
+//! sleeps until there are as many as there were, for a small part of what a sync takes: the last to
+//! come leads. One that is alone never waits.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
 use crate::wait::{Quiet, contain};
+
+/// A sync waits for company for so small a part of what the last one took, and not for longer.
+const GATHER_PART: u32 = 4;
+const GATHER_MAX: Duration = Duration::from_millis(1);
 
 /// Somebody to be told when everything below an offset is durable, or when that failed.
 pub(crate) trait Synced: Send + Sync {
@@ -23,16 +32,6 @@ pub(crate) trait Synced: Send + Sync {
     fn after_sync(&self);
 }
 
-/// Gives the outcome to all before any of them runs user code, which may wait for another.
-fn tell(told: &[(i64, Arc<dyn Synced>)], result: &Result<()>) {
-    for (_, waiter) in told {
-        contain(|| waiter.synced(result.clone()));
-    }
-    for (_, waiter) in told {
-        contain(|| waiter.after_sync());
-    }
-}
-
 /// The durable part of a partition, and who waits for more.
 pub(crate) struct GroupSync {
     /// Everything below is durable. Moves only after a sync that succeeded.
@@ -40,15 +39,24 @@ pub(crate) struct GroupSync {
     /// Files were made since the directory was last synced.
     dir_dirty: AtomicBool,
     state: Mutex<State>,
-    finished: Condvar,
+    /// How long the last sync took, in nanoseconds.
+    took: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     running: bool,
+    /// How many threads were here when the last sync ended.
+    expected: usize,
     failed: Option<crate::error::Error>,
-    waiting: Vec<(i64, Arc<dyn Synced>)>,
+    waiting: Vec<Told>,
+    sleepers: Vec<Sleeper>,
 }
+
+/// Who is told, and up to where it must be durable.
+type Told = (i64, Arc<dyn Synced>);
+/// A thread that sleeps until a sync has reached there, or until it is to lead one.
+type Sleeper = (i64, Arc<Condvar>);
 
 impl GroupSync {
     pub(crate) fn new(recovery_point: i64) -> Self {
@@ -56,7 +64,7 @@ impl GroupSync {
             recovery_point: AtomicI64::new(recovery_point),
             dir_dirty: AtomicBool::new(false),
             state: Mutex::default(),
-            finished: Condvar::new(),
+            took: AtomicU64::new(0),
         }
     }
 
@@ -89,6 +97,11 @@ impl GroupSync {
         self.dir_dirty.swap(false, Ordering::AcqRel)
     }
 
+    /// Takes note of how long a sync took.
+    pub(crate) fn note_time(&self, took: Duration) {
+        self.took.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Returns when everything below `end` is durable, or when another thread's sync has taken
     /// longer than `patience` (`false`). `sync` makes durable what is in the log when it is called
     /// and answers up to which offset. It runs without any lock of this type.
@@ -98,71 +111,124 @@ impl GroupSync {
         patience: Option<Duration>,
         sync: impl Fn() -> Result<i64>,
     ) -> Result<bool> {
+        let mut state = self.state.lock();
+        let mut gathers = true;
         loop {
-            {
-                let mut state = self.state.lock();
-                loop {
-                    if let Some(error) = &state.failed {
-                        return Err(error.clone());
-                    }
-                    if self.recovery_point() >= end {
-                        return Ok(true);
-                    }
-                    if !state.running {
-                        break;
-                    }
-                    match patience {
-                        None => self.finished.wait(&mut state),
-                        Some(patience) => {
-                            if self.finished.wait_for(&mut state, patience).timed_out() {
-                                return Ok(false);
-                            }
-                        }
-                    }
-                }
-                state.running = true;
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
             }
-            // A sync that fails wakes readers, which may ask for one.
-            let quiet = Quiet::new();
-            let outcome = sync();
-            self.finish(outcome, quiet);
+            if self.recovery_point() >= end {
+                return Ok(true);
+            }
+            let limit = self.gather_limit();
+            let gather = gathers && state.present() < state.expected && !limit.is_zero();
+            if !state.running && gather {
+                gathers = false;
+                // Who completes the company leads; if nobody does, this thread.
+                wait(&mut state, end, Some(limit));
+            } else if !state.running {
+                state.running = true;
+                MutexGuard::unlocked(&mut state, || self.lead(&sync));
+            } else if !wait(&mut state, end, patience) {
+                return Ok(false);
+            }
         }
     }
 
-    fn finish(&self, outcome: Result<i64>, quiet: Quiet) {
-        let (told, result): (Vec<_>, _) = {
+    /// How long a thread sleeps for company.
+    fn gather_limit(&self) -> Duration {
+        GATHER_MAX.min(Duration::from_nanos(self.took.load(Ordering::Relaxed)) / GATHER_PART)
+    }
+
+    /// Syncs, and tells everybody whom that concerns.
+    fn lead(&self, sync: &impl Fn() -> Result<i64>) {
+        // A sync that fails wakes readers, which may ask for one. Nor are futures woken before all
+        // threads are: they are the user's code, and may wait for one of those.
+        let quiet = Quiet::new();
+        let outcome = sync();
+        let (told, sleepers) = {
             let mut state = self.state.lock();
             state.running = false;
-            let told = match &outcome {
+            state.expected = state.present();
+            match &outcome {
                 Ok(durable) => {
                     self.recovery_point.fetch_max(*durable, Ordering::AcqRel);
-                    let durable = self.recovery_point();
-                    let waiting = std::mem::take(&mut state.waiting);
-                    let (told, rest) = waiting.into_iter().partition(|(end, _)| *end <= durable);
-                    state.waiting = rest;
-                    told
+                    state.take_served(self.recovery_point())
                 }
                 Err(error) => {
                     state.failed = Some(error.clone());
-                    std::mem::take(&mut state.waiting)
+                    state.take_all()
                 }
-            };
-            self.finished.notify_all();
-            (told, outcome.map(|_| ()))
+            }
         };
-        drop(quiet);
-        tell(&told, &result);
+        tell(&told, &sleepers, &outcome.map(|_| ()), quiet);
     }
 
     /// Ends all waiting with this error; nothing will be synced any more.
     pub(crate) fn fail(&self, error: &crate::error::Error) {
-        let told = {
+        let quiet = Quiet::new();
+        let (told, sleepers) = {
             let mut state = self.state.lock();
             state.failed.get_or_insert_with(|| error.clone());
-            self.finished.notify_all();
-            std::mem::take(&mut state.waiting)
+            state.take_all()
         };
-        tell(&told, &Err(error.clone()));
+        tell(&told, &sleepers, &Err(error.clone()), quiet);
+    }
+}
+
+/// Gives the outcome to all and wakes the threads before any of them runs user code, which may wait
+/// for another.
+fn tell(told: &[Told], sleepers: &[Sleeper], result: &Result<()>, quiet: Quiet) {
+    for (_, waiter) in told {
+        contain(|| waiter.synced(result.clone()));
+    }
+    for (_, thread) in sleepers {
+        thread.notify_all();
+    }
+    drop(quiet);
+    for (_, waiter) in told {
+        contain(|| waiter.after_sync());
+    }
+}
+
+/// Sleeps until another thread's sync is over, or asks for a leader; `false` if that takes longer
+/// than `patience`.
+fn wait(state: &mut MutexGuard<'_, State>, end: i64, patience: Option<Duration>) -> bool {
+    // One for each, so that nobody is woken for nothing, or only after another.
+    let woken = Arc::new(Condvar::new());
+    state.sleepers.push((end, Arc::clone(&woken)));
+    let timed_out = match patience {
+        None => {
+            woken.wait(state);
+            false
+        }
+        Some(patience) => woken.wait_for(state, patience).timed_out(),
+    };
+    // Who is not there any more was woken, perhaps to lead.
+    let known = state.sleepers.iter().position(|(_, other)| Arc::ptr_eq(other, &woken));
+    if let Some(at) = known {
+        state.sleepers.remove(at);
+    }
+    known.is_none() || !timed_out
+}
+
+impl State {
+    /// The leader and those who sleep.
+    fn present(&self) -> usize {
+        self.sleepers.len() + 1
+    }
+
+    /// Takes who waits for what is durable now, and the thread that is to lead the next sync.
+    fn take_served(&mut self, durable: i64) -> (Vec<Told>, Vec<Sleeper>) {
+        let told = self.waiting.extract_if(.., |(end, _)| *end <= durable).collect();
+        let mut sleepers: Vec<_> =
+            self.sleepers.extract_if(.., |(end, _)| *end <= durable).collect();
+        sleepers.extend(self.sleepers.pop());
+        (told, sleepers)
+    }
+
+    fn take_all(&mut self) -> (Vec<Told>, Vec<Sleeper>) {
+        (std::mem::take(&mut self.waiting), std::mem::take(&mut self.sleepers))
     }
 }
 
@@ -239,6 +305,49 @@ mod tests {
             go.wait();
         });
         assert_eq!(sync.recovery_point(), 5);
+    }
+
+    /// A sync that ends wakes whom it served, and one more if there are others: that one leads.
+    #[test]
+    fn who_wrote_too_late_for_a_sync_leads_the_next() {
+        let sync = GroupSync::new(0);
+        let (began, go) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
+        let calls = AtomicUsize::new(0);
+        let late = || {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Ok(9)
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sync.sync_to(5, None, || {
+                    began.wait();
+                    go.wait();
+                    Ok(5)
+                })
+            });
+            began.wait();
+            for end in [4, 8, 9] {
+                let (sync, late) = (&sync, &late);
+                scope.spawn(move || assert!(sync.sync_to(end, None, late).unwrap()));
+            }
+            while sync.state.lock().sleepers.len() < 3 {
+                std::thread::yield_now();
+            }
+            go.wait();
+        });
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "one of the two leads, for both");
+        assert_eq!(sync.recovery_point(), 9);
+    }
+
+    #[test]
+    fn a_leader_waits_for_as_many_as_there_were_but_not_for_long() {
+        let sync = GroupSync::new(0);
+        sync.state.lock().expected = 2;
+        sync.note_time(Duration::from_secs(1));
+        let began = std::time::Instant::now();
+        assert!(sync.sync_to(1, None, || Ok(1)).unwrap());
+        assert!(began.elapsed() >= GATHER_MAX);
+        assert_eq!(sync.state.lock().expected, 1, "the next one finds itself alone");
     }
 
     #[test]

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::config::ProducerConfig;
 use super::memory::{Memory, Reservation};
 use super::record::ProducerRecord;
 use super::slot::{BatchSlot, Home, Run, Ticket};
 use crate::error::{Error, Result};
-use crate::log::Log;
+use crate::log::{Log, TopicConfig};
 use crate::record::{BatchBuilder, Compression, DECOMPRESSED_BYTES_MAX};
 
 /// No batch grows larger than this, whatever `batch.size` says: well below what a batch may
@@ -79,7 +79,7 @@ struct State {
 }
 
 /// What the holder of the drain token leaves behind.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Left {
     /// Batches that are sealed and not in the log.
     pub(super) sealed: bool,
@@ -112,15 +112,14 @@ impl Material<'_> {
         if self.home.session.is_some() {
             builder = builder.transactional();
         }
-        match self.codec() {
+        match self.codec(&self.log.config()) {
             (Compression::None, _) => builder,
             (codec, level) => builder.compression(codec, level),
         }
     }
 
     /// The topic's codec where it has one, else the producer's.
-    pub(super) fn codec(&self) -> (Compression, Option<i32>) {
-        let topic = self.log.config();
+    pub(super) fn codec(&self, topic: &TopicConfig) -> (Compression, Option<i32>) {
         let own = (self.config.compression, self.config.compression_level);
         topic.compression.map_or(own, |codec| (codec, topic.compression_level))
     }
@@ -282,7 +281,10 @@ impl Accumulator {
         let expired: Vec<Arc<BatchSlot>> = {
             let mut state = self.state.lock();
             let late = |slot: &Arc<BatchSlot>| slot.deadline <= now;
-            // The oldest come first.
+            // The oldest come first, and as a rule not even that one is late.
+            if !state.outstanding.front().is_some_and(late) {
+                return 0;
+            }
             let expired: Vec<_> = state
                 .outstanding
                 .iter()
@@ -301,6 +303,11 @@ impl Accumulator {
             expired
         };
         expired.iter().filter(|slot| slot.expire(now)).count()
+    }
+
+    /// Whether there is a batch that could be given up.
+    pub(super) fn has_undecided(&self) -> bool {
+        self.state.lock().outstanding.iter().any(|slot| !slot.is_decided())
     }
 
     /// Takes everything that nobody runs yet.
@@ -323,21 +330,17 @@ impl Accumulator {
     /// Runs the callbacks of decided batches, in order, unless another thread does. If `may_leave`,
     /// it ends after those of the batches that were there when it began; says whether it left some.
     pub(super) fn deliver(&self, may_leave: bool) -> bool {
-        let begun_with = self.state.lock().outstanding.len();
+        let mut state = self.state.lock();
+        let begun_with = state.outstanding.len();
         for done in 0_usize.. {
-            let slot = {
-                let mut state = self.state.lock();
-                let decided = state.outstanding.front().filter(|slot| slot.is_decided()).cloned();
-                let Some(slot) = decided.filter(|_| !state.delivering) else { return false };
-                // Without more records there is an end to it.
-                if may_leave && done >= begun_with && !state.closed {
-                    return true;
-                }
-                state.delivering = true;
-                slot
-            };
-            slot.deliver();
-            let mut state = self.state.lock();
+            let decided = state.outstanding.front().filter(|slot| slot.is_decided());
+            let Some(slot) = decided.filter(|_| !state.delivering).map(Arc::clone) else { break };
+            // Without more records there is an end to it.
+            if may_leave && done >= begun_with && !state.closed {
+                return true;
+            }
+            state.delivering = true;
+            MutexGuard::unlocked(&mut state, || slot.deliver());
             state.delivering = false;
             // It stays the first while its callbacks run.
             state.outstanding.pop_front();

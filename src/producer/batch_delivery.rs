@@ -105,17 +105,20 @@ impl BatchDelivery {
     }
 
     fn answers(&self) -> Vec<Result<RecordMetadata>> {
-        self.records.iter().map(|sent| self.answer(sent)).collect()
-    }
-
-    fn answer(&self, sent: &Sent) -> Result<RecordMetadata> {
-        match sent {
+        // Those of a batch as a rule follow each other.
+        let mut last = None;
+        let mut answer = |sent: &Sent| match sent {
             Sent::Done(result) => result.clone(),
             Sent::In(batch, ticket) => {
-                let answer = self.batches.get(*batch).and_then(|b| b.0.answer(*ticket));
-                answer.unwrap_or_else(|| Err(timed_out()))
+                if last.as_ref().is_none_or(|(of, _)| of != batch) {
+                    last = None;
+                    last = self.batches.get(*batch).map(|pending| (*batch, pending.0.answers()));
+                }
+                let answers = last.as_ref().and_then(|(_, answers)| answers.as_ref());
+                answers.map_or_else(|| Err(timed_out()), |answers| answers.of(*ticket))
             }
-        }
+        };
+        self.records.iter().map(&mut answer).collect()
     }
 }
 

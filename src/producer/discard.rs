@@ -17,7 +17,7 @@ impl PartitionQueue {
             }
             held.backoff = None;
             let open = self.accumulator.take_all();
-            self.accumulator.leave(Left::default());
+            self.leave(&mut held, Left::default());
             drop(held);
             open.into_iter().for_each(|batch| batch.slot.fail(error.clone()));
         }

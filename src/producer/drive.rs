@@ -40,17 +40,20 @@ pub(super) fn drive(
         let patience = last.map(|last| last.saturating_sub(now));
         let queue = slot.home.runner.upgrade();
         match &queue {
-            Some(queue) => Arc::clone(queue).run_for(which, patience, slot),
+            Some(queue) => Arc::clone(queue).run_for(which, now, patience, slot),
             None => {
                 slot.expire(now);
             }
         }
+        if is_done() {
+            break;
+        }
         if let Some((log, end)) = slot.wanted_sync() {
             let _working = queue.as_ref().and_then(|queue| queue.work());
             sync(&log, end, patience);
-        }
-        if is_done() {
-            break;
+            if is_done() {
+                break;
+            }
         }
         if deadline.is_some_and(|deadline| clock.monotonic() >= deadline) {
             return false;

@@ -207,8 +207,12 @@ impl Producer {
         records: impl IntoIterator<Item = ProducerRecord<'a>>,
     ) -> BatchDelivery {
         let interceptors = &self.0.inner.config().interceptors;
-        let records: Vec<ProducerRecord<'a>> =
-            records.into_iter().map(|record| interceptors.on_send(record)).collect();
+        let records = records.into_iter();
+        let records: Vec<ProducerRecord<'a>> = if interceptors.is_empty() {
+            records.collect()
+        } else {
+            records.map(|record| interceptors.on_send(record)).collect()
+        };
         self.0.inner.send_batch(&records)
     }
 

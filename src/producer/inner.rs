@@ -71,7 +71,8 @@ impl Inner {
         let mut limit = self.block_limit(may_block);
         loop {
             let (known, mut found) = (self.topics.current(), None);
-            let checked = self.check(record, known.as_deref(), &mut found, &mut limit)?;
+            let now = || self.client.clock().wall_millis();
+            let checked = self.check(record, now, known.as_deref(), &mut found, &mut limit)?;
             if let Some(delivery) = self.send_to(&checked, record, &mut limit)? {
                 return Ok(delivery);
             }
@@ -156,7 +157,8 @@ impl Inner {
             self.run(queue, Run::All, true);
         } else if filled {
             // Not if another thread is at it: batches fill while others are being written.
-            if let Some(end) = queue.run(Run::Full, Some(Duration::ZERO), None) {
+            let now = self.client.clock().monotonic();
+            if let Some(end) = queue.run(Run::Full, now, Some(Duration::ZERO), None) {
                 self.sync(queue, end, !threads);
             }
         }
@@ -167,29 +169,24 @@ impl Inner {
         BlockLimit::new(self.client.clock(), max)
     }
 
-    /// Everything that can be wrong with a record before it is added to a batch. Its topic is
-    /// taken from what is `known`, or looked up and put into `found`.
+    /// Everything that can be wrong with a record before it is added to a batch. One without a
+    /// time gets `now`. Its topic is taken from what is `known`, or looked up and put into `found`.
     #[inline]
     pub(super) fn check<'a>(
         &self,
         record: &ProducerRecord<'_>,
+        now: impl FnOnce() -> i64,
         known: Option<&'a Arc<Known>>,
         found: &'a mut Option<Arc<TopicQueues>>,
         limit: &mut BlockLimit<'_>,
     ) -> Result<Checked<'a>> {
         self.check_open()?;
-        if names::is_internal(&record.topic) {
-            return Err(Error::kafka(
-                ErrorCode::InvalidTopic,
-                format!("topic {} belongs to the coordinators", record.topic),
-            ));
-        }
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let size = BatchBuilder::record_size_max(key, value, &record.headers);
         if size > self.config().max_request_size.min(self.config().buffer_memory) {
             return Err(self.too_large(size));
         }
-        let timestamp = record.timestamp.unwrap_or_else(|| self.client.clock().wall_millis());
+        let timestamp = record.timestamp.unwrap_or_else(now);
         if timestamp < 0 {
             return Err(Error::kafka(
                 ErrorCode::InvalidTimestamp,
@@ -224,6 +221,13 @@ impl Inner {
     /// A topic, once it exists.
     #[cold]
     fn topic(&self, name: &str, limit: &mut BlockLimit<'_>) -> Result<Arc<TopicQueues>> {
+        // So that no such topic is ever known.
+        if names::is_internal(name) {
+            return Err(Error::kafka(
+                ErrorCode::InvalidTopic,
+                format!("topic {name} belongs to the coordinators"),
+            ));
+        }
         let look = || -> Result<Arc<TopicQueues>> {
             let found = self.topics.find(name);
             for queue in found.gone.iter().flat_map(|topic| &topic.partitions) {
@@ -330,7 +334,8 @@ impl Inner {
 
     /// Runs batches of one partition, and their sync here or by the sender thread.
     fn run(&self, queue: &Arc<PartitionQueue>, which: Run, sync_here: bool) {
-        if let Some(end) = queue.run(which, None, None) {
+        let now = self.client.clock().monotonic();
+        if let Some(end) = queue.run(which, now, None, None) {
             self.sync(queue, end, sync_here);
         }
     }
@@ -353,7 +358,7 @@ impl Inner {
         let mut syncs = Vec::new();
         let _working = self.client.work();
         for queue in self.topics.all_queues() {
-            if let Some(end) = queue.run(which, patience(), None) {
+            if let Some(end) = queue.run(which, clock.monotonic(), patience(), None) {
                 syncs.push((queue, end));
             }
         }

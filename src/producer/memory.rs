@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use parking_lot::Mutex;
 
@@ -14,6 +15,8 @@ use crate::wait::Waiter;
 /// The memory of one producer.
 pub(super) struct Memory {
     total: usize,
+    /// How many wait; read without the lock by those who wake.
+    waiting: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -31,7 +34,7 @@ struct State {
 impl Memory {
     pub(super) fn new(total: usize) -> Arc<Self> {
         let state = State { used: 0, queue: VecDeque::new(), buffers: Vec::new(), kept: 0 };
-        Arc::new(Self { total, state: Mutex::new(state) })
+        Arc::new(Self { total, waiting: AtomicUsize::new(0), state: Mutex::new(state) })
     }
 
     pub(super) fn total(&self) -> usize {
@@ -69,12 +72,21 @@ impl Memory {
     /// Takes a place at the end of the queue.
     pub(super) fn queue(self: &Arc<Self>) -> Place {
         let waiter = Waiter::new();
-        self.state.lock().queue.push_back(Arc::clone(&waiter));
+        let mut state = self.state.lock();
+        state.queue.push_back(Arc::clone(&waiter));
+        self.waiting.store(state.queue.len(), Ordering::SeqCst);
+        drop(state);
+        // Who comes looks for batches to run after this.
+        fence(Ordering::SeqCst);
         Place { memory: Arc::clone(self), waiter }
     }
 
     /// Wakes who waits longest, if anybody does: a batch was opened that it can run to free memory.
     pub(super) fn wake_first(&self) {
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
         let first = self.state.lock().queue.front().cloned();
         if let Some(first) = first {
             first.signal();
@@ -156,6 +168,7 @@ impl Drop for Place {
         let next = {
             let mut state = self.memory.state.lock();
             state.queue.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
+            self.memory.waiting.store(state.queue.len(), Ordering::SeqCst);
             state.queue.front().cloned()
         };
         if let Some(next) = next {

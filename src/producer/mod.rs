@@ -97,6 +97,8 @@ mod limit;
 
 mod memory;
 
+mod few;
+
 mod at_work;
 
 mod session;
@@ -116,6 +118,8 @@ mod round;
 mod queue;
 
 mod discard;
+
+mod struck;
 
 mod drive;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::identity::Stamp;
+use super::memory::Memory;
 use super::slot::BatchSlot;
 use crate::error::Result;
 use crate::log::Sealed;
@@ -27,10 +28,18 @@ pub(super) struct Piece {
 
 impl Piece {
     /// Seals a batch that nothing is added to any more.
-    pub(super) fn seal(builder: BatchBuilder, slot: Arc<BatchSlot>) -> Result<Self> {
+    pub(super) fn seal(
+        builder: BatchBuilder,
+        slot: Arc<BatchSlot>,
+        memory: &Memory,
+    ) -> Result<Self> {
         let count = i32::try_from(builder.len()).unwrap_or(i32::MAX);
         slot.set_count(count);
-        let batch = builder.seal()?;
+        let size = builder.size();
+        let (batch, spare) = builder.seal_into(|| memory.take_buffer(size))?;
+        if let Some(spare) = spare {
+            memory.give_buffer(spare);
+        }
         Ok(Self { batch, slot, records: 0..count, stamp: None, attempts: 0, lost: false })
     }
 

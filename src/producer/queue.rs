@@ -21,7 +21,7 @@ use super::piece::Piece;
 use super::round::Round;
 use super::slot::{AfterSync, BatchSlot, Home, Run, Runner};
 use crate::error::{Error, ErrorCode, Result};
-use crate::log::{Log, check_records};
+use crate::log::{Appended, Log, TopicConfig, check_records};
 use crate::metrics::count;
 use crate::record::BatchBuilder;
 use crate::trace::event;
@@ -40,6 +40,11 @@ pub(super) struct Held {
     pub(super) waiting: VecDeque<Piece>,
     /// Nothing is tried before this.
     pub(super) backoff: Option<Duration>,
+    /// What the accumulator was last told.
+    left: Left,
+    /// For the next run, so that it allocates nothing.
+    taken: Vec<OpenBatch>,
+    placed: Vec<Appended>,
 }
 
 /// One producer's batches for one partition.
@@ -82,19 +87,17 @@ impl PartitionQueue {
     /// Runs batches on this thread, until `goal` has what it needs, unless another thread holds the
     /// token for longer than `patience`: that one looks again after it let go. Gives up what is
     /// past its deadline and runs callbacks. The offset up to which a sync is wanted comes back;
-    /// the caller does it, has it done, or leaves it to who waits.
+    /// the caller does it, has it done, or leaves it to who waits. `now` is what the clock shows.
     pub(super) fn run(
         self: &Arc<Self>,
         which: Run,
-        patience: Option<Duration>,
+        mut now: Duration,
+        mut patience: Option<Duration>,
         goal: Option<&BatchSlot>,
     ) -> Option<i64> {
         let _working = self.client.work();
-        let mut patience = patience;
         let mut sync_to = None;
         let mut wake = false;
-        // Asked once: reading the clock costs as much as encoding a record.
-        let mut now = self.client.clock().monotonic();
         for rounds in 0.. {
             if rounds > 0 {
                 now = self.client.clock().monotonic();
@@ -172,31 +175,41 @@ impl PartitionQueue {
         let (mut again, mut took) = (false, false);
         if which == Run::Last || held.backoff.is_none_or(|until| until <= now) {
             held.backoff = None;
-            let mut taken = Vec::new();
+            let mut taken = std::mem::take(&mut held.taken);
             let room = SEALED_MAX.saturating_sub(held.waiting.len());
             self.accumulator.take(which, now, room, &mut taken);
             took = !taken.is_empty();
-            for batch in taken {
+            for batch in taken.drain(..) {
                 self.seal(held, batch, round);
             }
+            held.taken = taken;
             again = !held.waiting.is_empty() && self.append(held, which, round);
         }
         let sealed = !held.waiting.is_empty();
-        self.accumulator.leave(Left { sealed, backoff: held.backoff });
+        self.leave(held, Left { sealed, backoff: held.backoff });
         // The last run ends when it finds nothing: others may have taken what it saw before.
         (again && sealed) || (took && which == Run::Last)
     }
 
+    /// Tells who fills batches what the holder of the token leaves, if that is news.
+    pub(super) fn leave(&self, held: &mut Held, left: Left) {
+        if left != Left::default() || held.left != Left::default() {
+            self.accumulator.leave(left);
+            held.left = left;
+        }
+    }
+
     fn seal(&self, held: &mut Held, batch: OpenBatch, round: &mut Round) {
-        let OpenBatch { builder, slot, .. } = batch;
+        let OpenBatch { mut builder, slot, .. } = batch;
         if slot.is_decided() {
             return;
         }
         let count = i32::try_from(builder.len()).unwrap_or(i32::MAX);
         // The topic may have been altered since the batch was opened.
-        let (codec, level) = self.material().codec();
-        let mut builder = builder.compression(codec, level);
-        let checked = self.check(&builder);
+        let topic = self.log.config();
+        let (codec, level) = self.material().codec(&topic);
+        builder.set_compression(codec, level);
+        let checked = self.check(&builder, &topic);
         let mut stamp = None;
         if checked.is_ok() {
             stamp = held.identity.stamp(count);
@@ -204,7 +217,7 @@ impl PartitionQueue {
         if let Some(Stamp { id, epoch, sequence }) = stamp {
             builder.set_producer(id, epoch, sequence);
         }
-        match checked.and_then(|()| Piece::seal(builder, Arc::clone(&slot))) {
+        match checked.and_then(|()| Piece::seal(builder, Arc::clone(&slot), &self.client.memory)) {
             Ok(piece) => held.waiting.push_back(Piece { stamp, ..piece }),
             Err(error) => {
                 if let Some(stamp) = stamp {
@@ -216,8 +229,7 @@ impl PartitionQueue {
         }
     }
 
-    fn check(&self, builder: &BatchBuilder) -> Result<()> {
-        let topic = self.log.config();
+    fn check(&self, builder: &BatchBuilder, topic: &TopicConfig) -> Result<()> {
         if self.client.config.acks == Acks::All && topic.min_insync_replicas > 1 {
             return Err(Error::kafka(
                 ErrorCode::NotEnoughReplicas,
@@ -226,7 +238,7 @@ impl PartitionQueue {
             .on(&self.log.tp));
         }
         let now = self.client.clock().wall_millis();
-        check_records(builder, &topic, now)
+        check_records(builder, topic, now)
             .inspect_err(|_| count(self.log.context.counters.refused_appends()))
             .map_err(|error| error.on(&self.log.tp))
     }
@@ -242,7 +254,8 @@ impl PartitionQueue {
         }
         // An answer can only be lost for the last batch that was tried.
         let tried = if faulty { 1 } else { held.waiting.len() };
-        let mut placed = Vec::with_capacity(tried);
+        let mut placed = std::mem::take(&mut held.placed);
+        placed.clear();
         let pieces = held.waiting.make_contiguous().get_mut(..tried).unwrap_or_default();
         let appended = self.log.append_all(pieces, &mut placed);
         if faulty
@@ -251,9 +264,12 @@ impl PartitionQueue {
         {
             return self.failed(held, error, true, which, round);
         }
-        for (piece, appended) in held.waiting.drain(..placed.len()).zip(placed) {
-            round.place(piece, appended, &self.client);
+        for appended in placed.drain(..) {
+            if let Some(piece) = held.waiting.pop_front() {
+                round.place(piece, appended, &self.client);
+            }
         }
+        held.placed = placed;
         match appended {
             Ok(()) => true,
             Err(error) => self.failed(held, error, false, which, round),
@@ -326,7 +342,7 @@ impl PartitionQueue {
 
     /// Puts two halves in the place of the first batch; says whether that was possible.
     fn split(&self, held: &mut Held) -> bool {
-        let (codec, level) = self.material().codec();
+        let (codec, level) = self.material().codec(&self.log.config());
         let whole = held.waiting.front();
         let Some(halves) = whole.and_then(|piece| piece.split(codec, level).ok()) else {
             return false;
@@ -395,7 +411,7 @@ impl PartitionQueue {
                     self.fail(&mut round, piece.slot, piece.records, error.clone());
                 }
                 held.backoff = None;
-                self.accumulator.leave(Left::default());
+                self.leave(&mut held, Left::default());
             }
             None => {
                 let unwritten = |slot: &Arc<BatchSlot>| slot.wanted_sync().is_none();
@@ -408,46 +424,16 @@ impl PartitionQueue {
     }
 }
 
-#[cfg(feature = "testing")]
-impl PartitionQueue {
-    fn faults_are_set(&self) -> bool {
-        self.client.broker.faults.are_set(crate::broker::OpKind::Produce, &self.log.tp)
-    }
-
-    fn fault(&self, point: crate::broker::FaultPoint) -> Option<Error> {
-        self.client.broker.faults.strike(crate::broker::OpKind::Produce, &self.log.tp, point)
-    }
-
-    /// The first fault point: nothing is appended.
-    fn fault_before(&self) -> Option<Error> {
-        self.fault(crate::broker::FaultPoint::Before)
-    }
-
-    /// The second: it is appended, and the answer is lost.
-    fn fault_after(&self) -> Option<Error> {
-        self.fault(crate::broker::FaultPoint::After)
-    }
-}
-
-#[cfg(not(feature = "testing"))]
-impl PartitionQueue {
-    fn faults_are_set(&self) -> bool {
-        false
-    }
-
-    fn fault_before(&self) -> Option<Error> {
-        None
-    }
-
-    fn fault_after(&self) -> Option<Error> {
-        None
-    }
-}
-
 impl Runner for PartitionQueue {
-    fn run_for(self: Arc<Self>, which: Run, patience: Option<Duration>, goal: &BatchSlot) {
+    fn run_for(
+        self: Arc<Self>,
+        which: Run,
+        now: Duration,
+        patience: Option<Duration>,
+        goal: &BatchSlot,
+    ) {
         let _working = self.client.work();
-        if let Some(end) = self.run(which, patience, Some(goal)) {
+        if let Some(end) = self.run(which, now, patience, Some(goal)) {
             sync(&self.log, end, patience);
         }
     }
@@ -468,7 +454,9 @@ impl Runner for PartitionQueue {
     /// kept by what others go on sending.
     fn look_after(&self) {
         let _working = self.client.work();
-        self.expire(self.client.clock().monotonic());
+        if self.accumulator.has_undecided() {
+            self.expire(self.client.clock().monotonic());
+        }
         if self.accumulator.deliver(self.home.threads) {
             let _ = self.client.broker.wake_background();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::client::Client;
 use super::config::Acks;
+use super::few::Few;
 use super::piece::Piece;
 use super::slot::{AfterSync, AwaitSync, BatchSlot, Placed};
 use crate::error::{Error, Result};
@@ -13,7 +14,7 @@ use crate::log::{Appended, Log, Synced as _};
 /// What a run of batches came to.
 #[derive(Default)]
 pub(super) struct Round {
-    done: Vec<Done>,
+    done: Few<Done>,
     /// How far a sync is wanted.
     pub(super) sync_to: Option<i64>,
 }

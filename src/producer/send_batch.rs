@@ -25,11 +25,11 @@ struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    fn new(first: &Checked<'_>) -> Self {
+    fn new(first: &Checked<'_>, expected: usize) -> Self {
         Self {
             queue: Arc::clone(first.queue),
             sticky: first.sticky.cloned(),
-            records: Vec::new(),
+            records: Vec::with_capacity(expected),
             size: BATCH_HEADER_LEN,
         }
     }
@@ -48,9 +48,12 @@ impl Inner {
         let mut limit = self.block_limit(true);
         let mut groups: Vec<Group<'_>> = Vec::new();
         let mut sent: Vec<Sent> = Vec::with_capacity(records.len());
+        // Looked up once: a record of a topic that is not known yet finds it all the same.
+        let (known, mut now) = (self.topics.current(), None);
         for record in records {
-            let (known, mut found) = (self.topics.current(), None);
-            match self.check(record, known.as_deref(), &mut found, &mut limit) {
+            let mut found = None;
+            let now = || *now.get_or_insert_with(|| self.client.clock().wall_millis());
+            match self.check(record, now, known.as_deref(), &mut found, &mut limit) {
                 Err(error) => {
                     self.client.note_failure(&error);
                     let result = Err(error);
@@ -60,7 +63,9 @@ impl Inner {
                 Ok(checked) => {
                     let of = |group: &Group<'_>| Arc::ptr_eq(&group.queue, checked.queue);
                     let index = groups.iter().rposition(of).unwrap_or_else(|| {
-                        groups.push(Group::new(&checked));
+                        // As a rule there is one.
+                        let expected = if groups.is_empty() { records.len() } else { 0 };
+                        groups.push(Group::new(&checked, expected));
                         groups.len() - 1
                     });
                     if let Some(group) = groups.get_mut(index) {
@@ -101,8 +106,10 @@ impl Inner {
         let batch = material.with_records(builder, reservation);
         let slot = Arc::clone(&batch.slot);
         let acks = self.config().acks;
-        for (index, (_, timestamp)) in (0..).zip(&group.records) {
-            self.intercept(&slot, Ticket { index, timestamp: *timestamp });
+        if !self.config().interceptors.is_empty() {
+            for (index, (_, timestamp)) in (0..).zip(&group.records) {
+                self.intercept(&slot, Ticket { index, timestamp: *timestamp });
+            }
         }
         if let Err(error) = queue.accumulator.add_batch(batch) {
             self.check_open()?;

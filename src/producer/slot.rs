@@ -6,13 +6,15 @@
 
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::at_work::{Rests, Working};
+use super::few::Few;
 use super::memory::Reservation;
 use super::metadata::RecordMetadata;
 use super::session::Session;
@@ -20,7 +22,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Log, Synced};
 use crate::time::Clock;
 use crate::types::TopicPartition;
-use crate::wait::{Waiter, contain};
+use crate::wait::{Waiter, contain, wake};
 
 /// Where a batch, or a piece of one, stands.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +44,11 @@ pub(super) struct Ticket {
 #[derive(Default)]
 struct State {
     /// The results so far, by the records they are for.
-    pieces: Vec<(Range<i32>, Result<Placed>)>,
+    pieces: Few<(Range<i32>, Result<Placed>)>,
     /// How many records there are, once nothing is added any more.
     count: Option<i32>,
     /// The result of what has none in `pieces`.
     rest: Option<Error>,
-    decided: bool,
     /// Why the last try failed, while there will be another.
     last_error: Option<Error>,
     /// The sync that decides what is written.
@@ -62,19 +63,17 @@ struct State {
 }
 
 impl State {
-    fn result(&self, index: i32) -> Option<Result<(i64, Option<i64>)>> {
-        if !self.decided {
-            return None;
-        }
+    /// The result of a record, once all are decided.
+    fn result(&self, index: i32) -> Result<(i64, Option<i64>)> {
         let piece = self.pieces.iter().find(|(records, _)| records.contains(&index));
-        Some(match (piece, &self.rest) {
+        match (piece, &self.rest) {
             (Some((records, result)), _) => result.clone().map(|placed| {
                 (placed.base_offset + i64::from(index - records.start), placed.log_append_time)
             }),
             (None, Some(error)) => Err(error.clone()),
             // Cannot be: a slot is decided when its pieces cover it.
             (None, None) => Err(Error::closed("producer")),
-        })
+        }
     }
 }
 
@@ -94,8 +93,14 @@ pub(super) enum Run {
 /// Who runs batches: the queue of their partition.
 pub(super) trait Runner: Send + Sync {
     /// Runs batches on this thread until `goal` has what it needs, and syncs them; not for longer
-    /// than `patience` behind other threads.
-    fn run_for(self: Arc<Self>, which: Run, patience: Option<Duration>, goal: &BatchSlot);
+    /// than `patience` behind other threads. The caller has just looked at the clock.
+    fn run_for(
+        self: Arc<Self>,
+        which: Run,
+        now: Duration,
+        patience: Option<Duration>,
+        goal: &BatchSlot,
+    );
     /// When something is to be done next.
     fn next_due(&self) -> Option<Duration>;
     /// Until the guard goes, this thread is at work.
@@ -124,6 +129,8 @@ pub(super) struct BatchSlot {
     pub(super) home: Home,
     /// On the monotonic clock: `delivery.timeout.ms` after the batch was opened.
     pub(super) deadline: Duration,
+    /// Every record has its result. Set under the lock, read without it.
+    decided: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -135,13 +142,18 @@ impl BatchSlot {
         home: Home,
     ) -> Arc<Self> {
         let state = State { reservation: Some(reservation), ..State::default() };
-        Arc::new(Self { tp, home, deadline, state: Mutex::new(state) })
+        let decided = AtomicBool::new(false);
+        Arc::new(Self { tp, home, deadline, decided, state: Mutex::new(state) })
     }
 
     /// The answer to one record's delivery, if there is one yet.
     pub(super) fn answer(&self, ticket: Ticket) -> Option<Result<RecordMetadata>> {
-        let result = self.state.lock().result(ticket.index)?;
-        Some(self.metadata(ticket, result))
+        self.answers().map(|answers| answers.of(ticket))
+    }
+
+    /// The answers to all deliveries, if there are any yet.
+    pub(super) fn answers(&self) -> Option<Answers<'_>> {
+        self.is_decided().then(|| Answers { slot: self, state: self.state.lock() })
     }
 
     /// The answer where nobody asked for an acknowledgement.
@@ -161,8 +173,9 @@ impl BatchSlot {
         })
     }
 
+    #[inline]
     pub(super) fn is_decided(&self) -> bool {
-        self.state.lock().decided
+        self.decided.load(Ordering::Acquire)
     }
 
     /// Whether the callbacks have been run, too.
@@ -217,10 +230,10 @@ impl BatchSlot {
     fn update(&self, change: impl FnOnce(&mut State) -> bool) {
         let (waiters, wakers) = {
             let mut state = self.state.lock();
-            if state.decided || !change(&mut state) {
+            if self.is_decided() || !change(&mut state) {
                 return;
             }
-            state.decided = true;
+            self.decided.store(true, Ordering::Release);
             state.wanted_sync = None;
             (std::mem::take(&mut state.waiters), std::mem::take(&mut state.wakers))
         };
@@ -228,7 +241,7 @@ impl BatchSlot {
             waiter.signal();
         }
         for waker in wakers {
-            contain(|| waker.wake());
+            wake(waker);
         }
     }
 
@@ -241,7 +254,7 @@ impl BatchSlot {
     pub(super) fn want_sync(&self, log: &Arc<Log>, end: i64) {
         let waiters = {
             let mut state = self.state.lock();
-            if state.decided {
+            if self.is_decided() {
                 return;
             }
             state.wanted_sync = Some((Arc::clone(log), end));
@@ -271,7 +284,7 @@ impl BatchSlot {
     /// Leaves a waker; `false` if the slot is decided already.
     pub(super) fn add_waker(&self, waker: &Waker) -> bool {
         let mut state = self.state.lock();
-        if state.decided {
+        if self.is_decided() {
             return false;
         }
         if !state.wakers.iter().any(|known| known.will_wake(waker)) {
@@ -283,12 +296,12 @@ impl BatchSlot {
     /// Has a callback run in its turn; at once if that has passed.
     pub(super) fn add_callback(&self, ticket: Ticket, callback: Callback) {
         let mut state = self.state.lock();
-        match (state.delivered, state.result(ticket.index)) {
-            (true, Some(result)) => {
-                drop(state);
-                run(callback, self.metadata(ticket, result));
-            }
-            _ => state.callbacks.push((ticket, callback)),
+        if state.delivered {
+            let result = state.result(ticket.index);
+            drop(state);
+            run(callback, self.metadata(ticket, result));
+        } else {
+            state.callbacks.push((ticket, callback));
         }
     }
 
@@ -313,11 +326,23 @@ impl BatchSlot {
             callbacks.sort_by_key(|(ticket, _)| ticket.index);
             for (ticket, callback) in callbacks {
                 let result = self.state.lock().result(ticket.index);
-                if let Some(result) = result {
-                    run(callback, self.metadata(ticket, result));
-                }
+                run(callback, self.metadata(ticket, result));
             }
         }
+    }
+}
+
+/// What became of a batch, for one record after the other. Holds the lock.
+pub(super) struct Answers<'a> {
+    slot: &'a BatchSlot,
+    state: MutexGuard<'a, State>,
+}
+
+impl Answers<'_> {
+    /// The answer to one record's delivery.
+    #[inline]
+    pub(super) fn of(&self, ticket: Ticket) -> Result<RecordMetadata> {
+        self.slot.metadata(ticket, self.state.result(ticket.index))
     }
 }
 

@@ -44,7 +44,7 @@ pub struct BatchBuilder {
     max_timestamp: Option<i64>,
     has_null_key: bool,
     /// The header of the batch that this one replaces in a log.
-    original: Option<BatchHeader>,
+    original: Option<Box<BatchHeader>>,
 }
 
 impl BatchBuilder {
@@ -99,7 +99,7 @@ impl BatchBuilder {
     pub fn replacing(original: &BatchHeader, delete_horizon: Option<i64>) -> Self {
         let mut builder = Self::new();
         builder.header = BatchHeader { count: 0, base_timestamp: -1, ..*original };
-        builder.original = Some(*original);
+        builder.original = Some(Box::new(*original));
         if let Some(horizon) = delete_horizon.or(original.delete_horizon()) {
             builder.header.attributes |= DELETE_HORIZON;
             builder.header.base_timestamp = horizon;
@@ -131,11 +131,17 @@ impl BatchBuilder {
     /// [`seal`](Self::seal), or beforehand by [`Compression::check`].
     #[must_use]
     pub fn compression(mut self, codec: Compression, level: Option<i32>) -> Self {
+        self.set_compression(codec, level);
+        self
+    }
+
+    /// Like [`compression`](Self::compression), for a batch that is filled before its codec is
+    /// known.
+    pub(crate) fn set_compression(&mut self, codec: Compression, level: Option<i32>) {
         self.header.compression = codec;
         self.header.attributes &= !CODEC_BITS;
         self.header.attributes |= u16::from(codec.id());
         self.level = level;
-        self
     }
 
     /// Names the idempotent producer and the sequence number of the first record; markers have no
@@ -318,7 +324,7 @@ impl BatchBuilder {
 
     #[inline]
     fn check_delta(&self, delta: i64) -> Result<i32, BuildError> {
-        let last = self.original.map_or(i32::MAX, |original| original.last_offset_delta);
+        let last = self.original.as_ref().map_or(i32::MAX, |original| original.last_offset_delta);
         match i32::try_from(delta) {
             Ok(small) if delta >= self.next_delta && small <= last => Ok(small),
             _ => Err(BuildError::OffsetDelta { delta, minimum: self.next_delta }),
@@ -402,12 +408,24 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// [`BuildError::Empty`] without records, unless it replaces a batch; what [`compress`] says.
-    pub fn seal(mut self) -> Result<SealedBatch, BuildError> {
+    pub fn seal(self) -> Result<SealedBatch, BuildError> {
+        let half = self.used / 2 + BATCH_HEADER_LEN;
+        self.seal_into(|| Vec::with_capacity(half)).map(|(sealed, _)| sealed)
+    }
+
+    /// The same; the compressed batch goes into memory that is asked for, and that of the records
+    /// comes back.
+    pub(crate) fn seal_into(
+        mut self,
+        room: impl FnOnce() -> Vec<u8>,
+    ) -> Result<(SealedBatch, Option<Vec<u8>>), BuildError> {
         self.buffer.truncate(self.used);
         let mut header = self.header;
         match &self.original {
             None if self.is_empty() => return Err(BuildError::Empty),
-            Some(original) if self.is_empty() => return Ok(SealedBatch::hollow(original)),
+            Some(original) if self.is_empty() => {
+                return Ok((SealedBatch::hollow(original), None));
+            }
             // The last offset of the original, and under LogAppendTime its time, stay.
             Some(_) => {}
             None => header.last_offset_delta = i32::try_from(self.next_delta - 1).unwrap_or(0),
@@ -417,13 +435,14 @@ impl BatchBuilder {
         }
         header.compression.check(self.level)?;
         if header.compression == Compression::None {
-            return SealedBatch::new(header, self.buffer);
+            return Ok((SealedBatch::new(header, self.buffer)?, None));
         }
-        let mut bytes = Vec::with_capacity(self.buffer.len() / 2 + BATCH_HEADER_LEN);
+        let mut bytes = room();
+        bytes.clear();
         bytes.resize(BATCH_HEADER_LEN, 0);
         let records = self.buffer.get(BATCH_HEADER_LEN..).unwrap_or_default();
         compress(header.compression, self.level, records, &mut bytes)?;
-        SealedBatch::new(header, bytes)
+        Ok((SealedBatch::new(header, bytes)?, Some(self.buffer)))
     }
 }
 

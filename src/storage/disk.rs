@@ -15,7 +15,7 @@ use super::chunks::Chunks;
 use super::lock::DirectoryLock;
 use super::map::map;
 use super::paths::Root;
-use super::pool::{Handle, OPEN_FILES_MAX, Pool};
+use super::pool::{Handle, Pool, open_files_max};
 use crate::metrics::{Held, Pinned};
 
 /// Reads up to this size believe the caller; above it the length of the file limits the buffer,
@@ -40,7 +40,7 @@ impl Storage {
 
     /// A directory on disk, with or without mapping sealed files into memory.
     pub(crate) fn disk_with(dir: &Path, mmap: bool) -> Self {
-        Self::disk_limited(dir, mmap, OPEN_FILES_MAX)
+        Self::disk_limited(dir, mmap, open_files_max())
     }
 
     pub(super) fn disk_limited(dir: &Path, mmap: bool, open_files_max: usize) -> Self {

@@ -23,13 +23,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
 use parking_lot::Mutex;
 
 use super::backend::{FileName, FilePath, Open, read_only};
 use super::paths::Root;
 
-/// How many descriptors a storage keeps open.
-pub(super) const OPEN_FILES_MAX: usize = 512;
+/// How many descriptors a storage keeps open at most, and where nothing is known of the system's
+/// limit. A file that is written after others were needs one opened, and theirs synced first.
+pub(super) const OPEN_FILES_MAX: usize = 4096;
+const OPEN_FILES_DEFAULT: usize = 512;
+
+/// How many descriptors a storage keeps open: half of what the process may have, the other half is
+/// the program's.
+pub(super) fn open_files_max() -> usize {
+    let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return OPEN_FILES_DEFAULT };
+    usize::try_from(soft / 2).unwrap_or(OPEN_FILES_MAX).clamp(1, OPEN_FILES_MAX)
+}
 
 /// A full pool closes this part of its files at once: finding the oldest means looking at all.
 const CLOSE_AT_ONCE: usize = 16;

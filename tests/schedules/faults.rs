@@ -54,26 +54,28 @@ pub(crate) const FAULTS: &[Fault] = &[
         edits: &[
             Edit {
                 file: "log/sync.rs",
-                from: r"        let (told, result): (Vec<_>, _) = {
-            let mut state = self.state.lock();
-            state.running = false;",
-                to: r"        if PLANTED {
-            self.finished.notify_all();
-        }
-        let (told, result): (Vec<_>, _) = {
-            let mut state = self.state.lock();
-            state.running = false;",
+                from: r"let outcome = sync();",
+                to: r"let outcome = sync();
+        if PLANTED {
+            let woken = std::mem::take(&mut self.state.lock().sleepers);
+            woken.iter().for_each(|(_, thread)| thread.notify_all());
+        }",
             },
             Edit {
                 file: "log/sync.rs",
-                from: r"            self.finished.notify_all();
-            (told, outcome.map(|_| ()))",
-                to: r"            if !PLANTED {
-                self.finished.notify_all();
-            }
-            (told, outcome.map(|_| ()))",
+                from: r"for (_, thread) in sleepers {",
+                to: r"for (_, thread) in sleepers.iter().filter(|_| !PLANTED) {",
             },
         ],
+        found_by: "group_commit",
+    },
+    Fault {
+        name: "nobody is chosen to lead the next sync",
+        edits: &[Edit {
+            file: "log/sync.rs",
+            from: r"sleepers.extend(self.sleepers.pop());",
+            to: r"sleepers.extend(self.sleepers.pop_if(|_| !PLANTED));",
+        }],
         found_by: "group_commit",
     },
     Fault {

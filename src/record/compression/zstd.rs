@@ -3,6 +3,8 @@
 //! The contexts of zstd are large (a megabyte and more for an encoder), so a few are kept for the
 //! next batch. One that failed is dropped: the next call must not meet what it left behind.
 
+use std::io::Cursor;
+
 use parking_lot::Mutex;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
@@ -49,10 +51,13 @@ pub(super) fn compress(
         None => Compressor::new(level).map_err(fail)?,
     };
     let start = out.len();
-    out.resize(start + compress_bound(records.len()), 0);
-    let room = out.get_mut(start..).unwrap_or_default();
-    let len = encoder.compress_to_buffer(records, room).map_err(fail)?;
-    out.truncate(start + len);
+    out.reserve(compress_bound(records.len()));
+    // Behind what is there, into memory that need not be cleared.
+    let mut room = Cursor::new(std::mem::take(out));
+    room.set_position(start as u64);
+    let compressed = encoder.compress_to_buffer(records, &mut room).map_err(fail);
+    *out = room.into_inner();
+    compressed?;
     let bytes = encoder.context_mut().sizeof();
     give_back(&ENCODERS, (level, encoder), bytes);
     Ok(())

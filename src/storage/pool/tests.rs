@@ -249,6 +249,7 @@ fn with_few_descriptors() {
     if std::env::var_os("LOGREEL_TEST_FEW_DESCRIPTORS").is_none() {
         return;
     }
+    assert_eq!(open_files_max(), 20, "half of what there is");
     let home = home(OPEN_FILES_MAX);
     let handles: Vec<Handle> = (0..100).map(|i| home.create(&format!("f{i}"))).collect();
     for (i, handle) in handles.iter().enumerate() {
