@@ -387,7 +387,7 @@ impl Unmanifested<'_> {
         producers.expire(self.context.producers_expire_before());
         // What is read here counts. A snapshot that was not, and tells of transactions below the
         // log start that are forgotten now, would bring them back.
-        for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, base)? {
+        for (kind, offset) in stale_snapshots(&self.context.storage, self.dir, base.min(end))? {
             self.context
                 .storage
                 .remove_if_exists(&FilePath::within(self.dir, kind.name(offset)))?;

@@ -1,7 +1,8 @@
 //! What a producer knows of its own transaction.
 //!
-//! A lock above that of the coordinator's, held while a partition joins the transaction, which
-//! writes a record. Batches look at it for their epoch, failed ones leave their error here.
+//! A lock above those of the catalog and of the coordinator, held while a partition joins the
+//! transaction, which writes a record; and a leaf under the drain token, where batches look for
+//! their epoch. Failed ones leave their error here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::broker::Shared;
 use crate::coordinator::{GroupMetadata, Outcome, ProducerIdent};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
 use crate::types::{Offsets, TopicPartition};
+use crate::wait::Quiet;
 
 /// The transactions of one producer.
 #[derive(Debug)]
@@ -73,6 +75,8 @@ impl Session {
 
     /// Takes a partition into the transaction before anything is sent to it.
     pub(super) fn join(&self, broker: &Shared, tp: &TopicPartition) -> Result<()> {
+        // The record that is written wakes who reads the coordinator's log.
+        let _quiet = Quiet::new();
         let mut state = self.state.lock();
         if state.partitions.contains(tp) {
             return Ok(());
