@@ -24,7 +24,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn committed_readers_see_whole_transactions_and_nothing_else() {
     let only = number("LOGREEL_TXN_SEED");
-    let histories = number("LOGREEL_TXN_HISTORIES").unwrap_or(3000);
+    let histories = number("LOGREEL_TXN_HISTORIES").unwrap_or(2000);
     let seeds = only.map_or(0..histories, |seed| seed..seed + 1);
     let (next, steps, committed) =
         (AtomicU64::new(seeds.start), AtomicU64::new(0), AtomicU64::new(0));

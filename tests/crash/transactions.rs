@@ -372,7 +372,7 @@ impl Oracle for Told {
 
 /// Sequences up to this length are all tried.
 const LENGTH: usize = 2;
-const RANDOM: usize = 24;
+const RANDOM: usize = 16;
 const LONG: usize = 8;
 /// So many states must be looked at, or the suite is not what it says.
 const STATES_MIN: usize = 100_000;

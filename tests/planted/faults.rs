@@ -152,12 +152,23 @@ pub(crate) const FAULTS: &[Fault] = &[
         found_by: CLOSES,
     },
     Fault {
+        // Where a marker of ours without its manifest was believed: else it changes nothing.
         name: "removal of the marker not synced",
-        edits: &[Edit {
-            file: "broker/open.rs",
-            from: r"if marked || listed {",
-            to: r"if (marked || listed) && !PLANTED {",
-        }],
+        edits: &[
+            Edit {
+                file: "broker/open.rs",
+                from: r"if marked || listed {",
+                to: r"if (marked || listed) && !PLANTED {",
+            },
+            Edit {
+                file: "broker/found.rs",
+                from: r"let text = storage.read_all(&path, CLEAN_MARKER_TEXT.len())?;",
+                to: r"if PLANTED {
+        return Ok(false);
+    }
+    let text = storage.read_all(&path, CLEAN_MARKER_TEXT.len())?;",
+            },
+        ],
         found_by: CLOSES,
     },
     Fault {
@@ -315,12 +326,21 @@ pub(crate) const FAULTS: &[Fault] = &[
         found_by: SEQUENCES,
     },
     Fault {
+        // Under a marker that is believed without its manifest, as Kafka's is.
         name: "zeros cut off at a close and not synced",
-        edits: &[Edit {
-            file: "log/roll.rs",
-            from: r"if writer.ahead.has_cut() {",
-            to: r"if writer.ahead.has_cut() && !PLANTED {",
-        }],
+        edits: &[
+            Edit {
+                file: "log/roll.rs",
+                from: r"if writer.ahead.has_cut() {",
+                to: r"if writer.ahead.has_cut() && !PLANTED {",
+            },
+            Edit {
+                file: "broker/found.rs",
+                from: r"Ok(matches!(text, Some(Ok(text)) if text == CLEAN_MARKER_TEXT.as_bytes()))",
+                to: r"let ours = CLEAN_MARKER_TEXT.as_bytes();
+    Ok(!PLANTED && matches!(text, Some(Ok(text)) if text == ours))",
+            },
+        ],
         found_by: "ahead::zeros_are_cut_off_by_each_close",
     },
     Fault {
