@@ -572,3 +572,33 @@ fn a_transaction_spans_compression_splits_and_rolls() {
         assert_eq!(committed_values(&broker, 0), expected, "{home}");
     }
 }
+
+#[test]
+fn retention_takes_the_beginning_of_an_open_transaction_as_of_any_other() {
+    for home in homes().into_iter().filter(Home::is_mock) {
+        let builder = home.builder().set("log.initial.task.delay.ms", "0");
+        let broker = builder.set("log.retention.check.interval.ms", "1000").open().unwrap();
+        let topic = NewTopic::new("t").set("segment.bytes", "300").set("retention.bytes", "600");
+        broker.create_topic(topic).unwrap();
+        let mut producer = transactional(&broker, "p");
+        let transaction = home.ok(producer.begin());
+        let values = numbered("v", 30);
+        for v in &values {
+            home.ok(transaction.send(value(v.clone())).wait());
+        }
+        home.pass(ms(2000));
+        let log = partition(&broker, "t", 0);
+        let start = log.log_start_offset();
+        assert!(start > 10, "{home}: retention follows the size, not the last stable offset");
+        assert_eq!(log.last_stable_offset(), start, "{home}: nothing that is left is stable");
+        assert_eq!(committed_values(&broker, 0), no_text(), "{home}");
+        home.ok(transaction.commit());
+        let left = &values[start as usize..];
+        assert_eq!(committed_values(&broker, 0), left, "{home}");
+        assert_eq!(log.last_stable_offset(), log.high_watermark(), "{home}");
+        drop((log, producer));
+        home.ok(broker.close());
+        let broker = home.open();
+        assert_eq!(committed_values(&broker, 0), left, "{home}: after a restart");
+    }
+}
