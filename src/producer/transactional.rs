@@ -189,7 +189,8 @@ impl Transaction<'_> {
     }
 
     /// Writes what is still to be written, and commits the transaction: durable, and visible to
-    /// everybody, on return. Blocks for at most `delivery.timeout.ms`, and four syncs.
+    /// everybody, on return. Blocks for at most `delivery.timeout.ms`, then for a sync of each
+    /// partition's records, one of the decision, and one of each partition's marker.
     ///
     /// # Errors
     ///
