@@ -182,6 +182,30 @@ impl Scanner {
 
     /// The next batch; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Scanned>, Stop> {
+        let Some(header) = self.next_header()? else { return Ok(None) };
+        self.take(&header).map(Some)
+    }
+
+    /// The next batch that ends at this offset or behind it. Of those before it only the headers
+    /// count where offsets follow without gaps, so that a reader gets past damaged records.
+    pub(crate) fn next_from(&mut self, offset: i64) -> Result<Option<Scanned>, Stop> {
+        while let Some(header) = self.next_header()? {
+            if header.last_offset() >= offset {
+                return self.take(&header).map(Some);
+            }
+            // That it does not hold the offset is shown by the next one, or else by the checksum.
+            let is_last = self.position.saturating_add(header.size() as u64) >= self.end;
+            if self.demand.continuous && !is_last {
+                self.pass(&header);
+            } else {
+                self.take(&header)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The header of the next batch, which fits there; `None` at the end.
+    fn next_header(&mut self) -> Result<Option<BatchHeader>, Stop> {
         // A segment that is followed may have been cut since.
         let left = self.end.saturating_sub(self.position);
         if left == 0 {
@@ -210,6 +234,11 @@ impl Scanner {
         if let Some(reason) = self.demand.misplaced(self.expect, &header) {
             return Err(self.bad(reason));
         }
+        Ok(Some(header))
+    }
+
+    /// The batch with the header that was read last.
+    fn take(&mut self, header: &BatchHeader) -> Result<Scanned, Stop> {
         self.check_digest(header.size())?;
         self.need(header.size())?;
         let batch = RecordBatch::parse(self.chunk.clone()).map_err(|e| self.undecodable(&e))?;
@@ -217,10 +246,14 @@ impl Scanner {
             batch.verify_crc().map_err(|error| self.undecodable(&error))?;
         }
         let position = self.position;
+        self.pass(header);
+        Ok(Scanned { position, batch })
+    }
+
+    fn pass(&mut self, header: &BatchHeader) {
         self.position += header.size() as u64;
-        self.chunk = self.chunk.slice(header.size()..);
+        self.chunk = self.chunk.slice(header.size().min(self.chunk.len())..);
         self.expect = Expect::Next(header.next_offset());
-        Ok(Some(Scanned { position, batch }))
     }
 
     /// Checks, where the file has a digest, that the next `len` bytes are what they were.

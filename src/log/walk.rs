@@ -132,12 +132,9 @@ impl Walk<'_> {
                 continue;
             };
             let Some(segment) = self.segments.get(*index) else { return Ok(None) };
-            match scanner.next() {
+            match scanner.next_from(self.cursor.offset) {
                 Ok(Some(scanned)) => {
                     let header = scanned.batch.header();
-                    if header.last_offset() < self.cursor.offset {
-                        continue;
-                    }
                     if header.base_offset() >= self.limit {
                         return Ok(None);
                     }

@@ -101,6 +101,26 @@ fn reads_behind_damage_were_out_of_range() {
     assert_damage(at_time(&log(&broker, "aborted"), 4), ABORTED);
 }
 
+/// Whoever had sought past a damaged batch was told of it again, as long as both lay in one stretch
+/// of the offset index.
+#[test]
+fn a_reader_was_stopped_by_damage_that_it_had_sought_past() {
+    let corpus = Corpus::of(Left::Clean);
+    let broker = opened(&flipped(corpus, ABORTED, second_batch(corpus, ABORTED) + 30));
+    let log = log(&broker, "aborted");
+    assert_damage(log.read(1, 1 << 20), ABORTED);
+    let behind = log.read(2, 1 << 20).unwrap();
+    assert!(behind.iter().all(|record| record.offset() >= 2), "{behind:?}");
+    let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest).build().unwrap();
+    consumer.assign([("aborted", 0)]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    assert_damage(consumer.poll(Duration::ZERO), ABORTED);
+    consumer.seek(("aborted", 0), OffsetSpec::At(2)).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), behind.len());
+    let appended = log.append([(Some("k"), Some("v"))]).unwrap();
+    assert_eq!(log.read(appended.base_offset, 1).unwrap().len(), 1);
+}
+
 /// The marker that ends the transaction lay behind the damage: a committed reader was told that
 /// there was nothing yet, for ever.
 #[test]
