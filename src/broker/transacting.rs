@@ -101,16 +101,20 @@ impl Shared {
 
     /// Ends the transaction of `who`. Answers as whom the producer begins the next. A commit is
     /// durable on return; after an error that is no `PRODUCER_FENCED` it may have been decided, and
-    /// the next open tells. Runs callbacks of producers.
+    /// the next open tells. A retry finds what the first try did. Runs callbacks of producers.
     pub(crate) fn end_transaction(
         &self,
         id: &Arc<str>,
         who: ProducerIdent,
         outcome: Outcome,
+        is_retry: bool,
     ) -> Result<ProducerIdent> {
         self.check_writable("a transaction")?;
         let claim = self.claim(id, None)?;
         let meta = self.transaction(id).ok_or_else(|| unknown_id(id, who))?;
+        if is_retry && meta.was_ended_by(who, outcome) {
+            return Ok(meta.producer);
+        }
         meta.check_owner(who)?;
         if outcome == Outcome::Commit && meta.is_ongoing() {
             self.sync_transaction(&meta)?;
