@@ -47,6 +47,15 @@ impl Shared {
         self.remove_expired(std::slice::from_ref(log)).map(|_| ())
     }
 
+    /// Writes the markers that a test has held back.
+    pub(crate) fn release_markers(&self) -> Result<()> {
+        for id in self.prepared_transactions() {
+            let claim = self.claim(&id, None)?;
+            self.finish(&claim)?;
+        }
+        Ok(())
+    }
+
     /// Has the members of a group join again.
     pub(crate) fn force_rebalance(&self, group: &str) -> Result<()> {
         let now = self.context.clock.monotonic();

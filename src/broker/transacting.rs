@@ -45,6 +45,9 @@ impl Shared {
                 })?;
             }
             self.finish(&claim)?;
+            if let Some(meta) = self.transaction(id) {
+                meta.check_settled()?;
+            }
         }
         let now = self.context.clock.wall_millis();
         let spent = self.transaction(id).is_none_or(|meta| meta.is_spent());
@@ -158,6 +161,9 @@ impl Shared {
     pub(super) fn finish(&self, claim: &Claim<'_>) -> Result<()> {
         let Some(meta) = self.transaction(&claim.id) else { return Ok(()) };
         let Some(outcome) = meta.prepared() else { return Ok(()) };
+        if self.context.faults.holds_markers() {
+            return Ok(());
+        }
         // One whose sync failed may not be what the next open finds.
         let log = self.transactions_log(&claim.id)?;
         let durable = log.sync_to(log.end_offset());

@@ -161,7 +161,8 @@ impl TransactionMeta {
         self.state == state && next == Some(self.producer)
     }
 
-    fn check_settled(&self) -> Result<()> {
+    /// Fails while markers of its last transaction are missing.
+    pub(crate) fn check_settled(&self) -> Result<()> {
         if self.prepared().is_some() {
             let message = "the transaction before is being ended";
             return Err(Error::kafka(ErrorCode::ConcurrentTransactions, message));

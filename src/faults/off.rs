@@ -15,6 +15,14 @@ impl Faults {
         false
     }
 
+    pub(crate) fn holds_markers(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn while_markers_wait(&self, _: &Clock, error: Error) -> Error {
+        error
+    }
+
     pub(crate) fn run<T>(
         &self,
         _: &Clock,

@@ -15,7 +15,7 @@ use crate::time::Clock;
 use crate::types::TopicPartition;
 
 /// Kafka's `retry.backoff.ms`.
-const RETRY_BACKOFF: Duration = Duration::from_millis(100);
+pub(super) const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 pub(super) type Predicate = Arc<dyn Fn(&Operation) -> bool + Send + Sync>;
 

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use super::Blow;
 use super::history::{History, HistoryEntry};
 use super::operation::Operation;
-use super::rule::{Effect, Rule};
-use crate::error::{Error, Result};
+use super::rule::{Effect, RETRY_BACKOFF, Rule};
+use crate::error::{Error, ErrorCode, Result};
 use crate::time::Clock;
 
 /// The faults of a broker: what goes wrong, for whom, how often.
@@ -40,6 +40,8 @@ pub struct Faults(Arc<Inner>);
 struct Inner {
     /// There is something to be done: faults are set, or a history is written.
     is_active: AtomicBool,
+    /// Decided transactions get no markers.
+    holds_markers: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -95,6 +97,24 @@ impl Faults {
 
     pub(crate) fn history(&self) -> Vec<HistoryEntry> {
         self.0.state.lock().history.as_ref().map(History::entries).unwrap_or_default()
+    }
+
+    pub(crate) fn hold_markers(&self, hold: bool) {
+        self.0.holds_markers.store(hold, Ordering::Release);
+    }
+
+    /// Whether decided transactions get no markers for now.
+    pub(crate) fn holds_markers(&self) -> bool {
+        self.0.holds_markers.load(Ordering::Acquire)
+    }
+
+    /// Kafka's producers wait for the markers of the transaction before: so they do while a test
+    /// holds these back.
+    pub(crate) fn while_markers_wait(&self, clock: &Clock, error: Error) -> Error {
+        if error.code() == Some(ErrorCode::ConcurrentTransactions) && self.holds_markers() {
+            return error.again(clock.monotonic().saturating_add(RETRY_BACKOFF));
+        }
+        error
     }
 
     fn change(&self, act: impl FnOnce(&mut State)) {

@@ -94,7 +94,9 @@ impl Session {
     ) -> Result<T> {
         let context = &broker.context;
         let operation = || about(Operation::new(kind).of_transaction(&self.id));
-        persist(&context.clock, || context.faults.run(&context.clock, operation, &act))
+        let once = || context.faults.run(&context.clock, operation, &act);
+        let clock = &context.clock;
+        persist(clock, || once().map_err(|error| context.faults.while_markers_wait(clock, error)))
     }
 
     fn join_once(&self, broker: &Shared, tp: &TopicPartition) -> Result<()> {

@@ -91,7 +91,9 @@ impl ProducerBuilder {
         let operation = || Operation::new(OpKind::InitProducer).of_transaction(&id);
         let init = || broker.init_transactions(&id, config.transaction_timeout, deadline);
         let init_once = || context.faults.run(&context.clock, operation, init);
-        let who = persist(&context.clock, init_once)?;
+        let clock = &context.clock;
+        let init = || init_once().map_err(|error| context.faults.while_markers_wait(clock, error));
+        let who = persist(clock, init)?;
         let session = Arc::new(Session::new(id, who));
         let producer = Producer::new(broker, config, Some(Arc::clone(&session)))?;
         Ok(TransactionalProducer { producer, session })

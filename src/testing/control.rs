@@ -1,6 +1,7 @@
 //! What a test may do to a broker.
 
 use crate::broker::Broker;
+use crate::error::Result;
 use crate::faults::{Faults, HistoryEntry};
 
 impl Broker {
@@ -31,6 +32,35 @@ impl Testing {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.broker.handle().context.faults
+    }
+
+    /// Holds back the markers of transactions that are committed or aborted from here on, as a
+    /// coordinator of Kafka that answers before it has written them: until they are let go, readers
+    /// of committed records do not see what was committed, nor that it was aborted, and the
+    /// producer's next transaction waits. `false` lets go of them, and writes them before it
+    /// returns.
+    ///
+    /// ```
+    /// use logreel::{Broker, ProducerRecord};
+    /// let broker = Broker::in_memory();
+    /// let t = broker.testing();
+    /// t.hold_transaction_markers(true)?;
+    /// let mut producer = broker.producer().build_transactional("p")?;
+    /// let transaction = producer.begin()?;
+    /// transaction.send(ProducerRecord::to("t").value("v")).wait()?;
+    /// transaction.commit()?;
+    /// t.topic("t").expect().never();
+    /// t.hold_transaction_markers(false)?;
+    /// t.topic("t").expect().once();
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What keeps the markers from being written.
+    pub fn hold_transaction_markers(&self, hold: bool) -> Result<()> {
+        self.faults().hold_markers(hold);
+        if hold { Ok(()) } else { self.broker.handle().release_markers() }
     }
 
     /// Writes down from here on what clients ask for, and what they are told: the newest 100 000

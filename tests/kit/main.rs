@@ -14,4 +14,5 @@
 mod ending;
 mod faults;
 mod groups;
+mod markers;
 mod topics;
