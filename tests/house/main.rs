@@ -69,7 +69,7 @@ fn rust_is_tidy() {
 
 #[test]
 fn text_is_ascii() {
-    let pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CONFORMANCE.md"];
     let folders = ["src", "examples", ".ci", "tests/house"];
     pass(&texts(&[&pages[..], &folders[..]].concat()), tidy::check_text);
 }
