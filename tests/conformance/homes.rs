@@ -1,6 +1,9 @@
 //! Where the brokers of the tests live, and how the tests look at what they hold.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Write;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use logreel::consumer::ConsumerBuilder;
@@ -18,6 +21,16 @@ pub fn ms(millis: u64) -> Duration {
 
 /// Longer than any test takes.
 pub const LONG: Duration = Duration::from_secs(60);
+
+/// Names a file where that is written, too; see `written`.
+pub const SEEN: &str = "LOGREEL_CONFORMANCE_SEEN";
+
+static NOTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
+
+/// Which tests of a number have opened which homes.
+pub fn seen() -> BTreeSet<(String, String)> {
+    NOTED.lock().unwrap().clone()
+}
 
 enum Files {
     Memory(Storage),
@@ -54,7 +67,14 @@ impl fmt::Display for Home {
 }
 
 impl Home {
+    /// Another one of the kind.
+    pub fn fresh_like(home: &Home) -> Self {
+        let wanted = home.to_string();
+        homes().into_iter().find(|home| home.to_string() == wanted).unwrap()
+    }
+
     pub fn builder(&self) -> BrokerBuilder {
+        self.note();
         let builder = match &self.files {
             Files::Memory(storage) => Broker::builder().storage(storage.clone()),
             Files::Disk(dir) => Broker::builder().dir(dir.path()),
@@ -62,6 +82,21 @@ impl Home {
         match &self.clock {
             Some(clock) => builder.clock(clock),
             None => builder,
+        }
+    }
+
+    /// Tells `written` that the test of this thread has been here.
+    fn note(&self) {
+        let test = std::thread::current();
+        let Some(test) = test.name().filter(|name| crate::written::number_of(name).is_some())
+        else {
+            return;
+        };
+        if NOTED.lock().unwrap().insert((test.to_owned(), self.to_string()))
+            && let Some(file) = std::env::var_os(SEEN)
+        {
+            let mut file = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+            file.write_all(format!("{test}\t{self}\n").as_bytes()).unwrap();
         }
     }
 

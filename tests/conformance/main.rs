@@ -1,6 +1,8 @@
 //! Where fakes of Kafka lie: each statement is a test named after it, over memory and disk, the
 //! system's clock and a mock one. `offsets`, `polling` and `reset` are about consumers,
-//! `rebalances` and `statics` about groups, `topics` about themselves, the others about producers.
+//! `rebalances` and `statics` about groups, `topics` and `upkeep` about logs, `fakes` about what
+//! Kafka has no need to promise, the others about producers. `written` holds `CONFORMANCE.md` to
+//! what ran.
 #![allow(
     unreachable_pub,
     missing_docs,
@@ -21,6 +23,7 @@ mod bad_input;
 mod buffer;
 mod compression;
 mod ending;
+mod fakes;
 mod groups;
 mod hooks;
 mod limits;
@@ -36,3 +39,4 @@ mod statics;
 mod topics;
 mod transactions;
 mod upkeep;
+mod written;

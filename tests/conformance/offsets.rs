@@ -123,6 +123,22 @@ fn t005_auto_commit_happens_in_calls_only_however_much_time_passes() {
 }
 
 #[test]
+fn t005_an_assignment_commits_what_it_replaces() {
+    for home in homes() {
+        let broker = with_topic(&home, 2);
+        put(&broker, 0, &numbered("v", 10));
+        let settings = earliest(&broker).group_id("g").enable_auto_commit(true);
+        let consumer = settings.auto_commit_interval(LONG).max_poll_records(4).build().unwrap();
+        consumer.assign([t(0)]).unwrap();
+        assert_eq!(home.ok(consumer.poll(Duration::ZERO)).len(), 4);
+        assert_eq!(committed(&broker, "g", 0), None, "{home}");
+        home.ok(consumer.assign([t(1)]));
+        settle(&consumer);
+        assert_eq!(committed(&broker, "g", 0), Some(4), "{home}");
+    }
+}
+
+#[test]
 fn t007_without_auto_commit_neither_close_nor_drop_commits() {
     for home in homes() {
         let broker = with_topic(&home, 1);
@@ -375,6 +391,15 @@ fn t074_lag_is_end_minus_commit_and_without_a_commit_there_is_none() {
         let offsets = [(t(0), 4), (t(1), 10), (t(2), 99)];
         home.ok(consumer.commit_offsets(&offsets.into_iter().collect()));
         assert_eq!(lag(&consumer), [Some(6), Some(0), Some(0)], "{home}");
+        // The group says the same, also of partitions that nobody has committed in.
+        put(&broker, 1, &numbered("v", 2));
+        let of_group = |id: &str| -> Vec<Option<u64>> {
+            home.ok(broker.group(id).lag()).iter().map(|lag| lag.lag).collect()
+        };
+        assert_eq!(of_group("g"), [Some(6), Some(2), Some(0)], "{home}");
+        let newcomer = member(&broker, "new");
+        home.ok(newcomer.poll(Duration::ZERO));
+        assert_eq!(of_group("new"), [None, None, None], "{home}");
         let loner = earliest(&broker).build().unwrap();
         loner.assign([t(0)]).unwrap();
         home.fails(loner.lag(), ErrorCode::InvalidGroupId);

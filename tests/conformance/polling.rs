@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::homes::*;
-use logreel::{Broker, Consumer, ErrorCode, ErrorKind, ProducerRecord, Records};
+use logreel::{Broker, Consumer, ErrorCode, ErrorKind, OffsetReset, ProducerRecord, Records};
 
 /// The offsets of each partition come in order, without gaps.
 #[derive(Default)]
@@ -354,6 +354,23 @@ fn t043_new_partitions_come_without_a_new_subscribe() {
         put(&broker, 1, &numbered("w", 3));
         assert_eq!(first.len() + drain(&consumer).len(), 5, "{home}");
         assert_eq!(consumer.assignment(), [t(0), t(1)], "{home}");
+    }
+}
+
+#[test]
+fn t043_latest_misses_the_first_records_of_new_partitions() {
+    for home in homes() {
+        let broker = with_topic(&home, 1);
+        let settings = broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Latest);
+        let consumer = settings.build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        assert!(drain(&consumer).is_empty(), "{home}");
+        home.ok(broker.create_partitions("t", 2));
+        put(&broker, 1, &numbered("missed", 3));
+        assert!(drain(&consumer).is_empty(), "{home}");
+        assert_eq!(consumer.assignment(), [t(0), t(1)], "{home}");
+        put(&broker, 1, &numbered("seen", 2));
+        assert_eq!(offsets(&drain(&consumer)), [3, 4], "{home}");
     }
 }
 

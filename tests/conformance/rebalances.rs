@@ -159,7 +159,7 @@ fn t050_members_without_partitions_take_over_when_another_goes() {
 fn t051_no_partition_has_two_owners_in_one_generation() {
     for home in homes() {
         for cooperative in [false, true] {
-            let home = fresh(&home);
+            let home = Home::fresh_like(&home);
             let broker = with_topic(&home, 5);
             let mut members: Vec<Consumer> = Vec::new();
             let mut dice: u32 = 12345;
@@ -193,11 +193,6 @@ fn t051_no_partition_has_two_owners_in_one_generation() {
     }
 }
 
-fn fresh(home: &Home) -> Home {
-    let wanted = home.to_string();
-    homes().into_iter().find(|home| home.to_string() == wanted).unwrap()
-}
-
 #[test]
 fn t052_a_newcomer_waits_until_all_have_joined_again() {
     for home in homes() {
@@ -227,6 +222,24 @@ fn t052_a_newcomer_waits_until_all_have_joined_again() {
             settle(&[&b, &c, &a]);
             assert_eq!((has(&a), has(&b), has(&c)), (vec![0], vec![1], vec![]), "{home}");
         }
+    }
+}
+
+#[test]
+fn t052_a_newcomer_has_its_share_when_the_last_has_polled() {
+    for home in homes() {
+        let broker = with_topic(&home, 3);
+        let (a, b) = (member(&broker, "a"), member(&broker, "b"));
+        settle(&[&a, &b]);
+        let c = member(&broker, "c");
+        for _ in 0..3 {
+            poll(&c);
+            poll(&a);
+            assert!(has(&c).is_empty(), "{home}: b has not polled");
+        }
+        poll(&b);
+        settle(&[&c, &a, &b]);
+        assert_eq!((has(&a), has(&b), has(&c)), (vec![0], vec![1], vec![2]), "{home}");
     }
 }
 
@@ -359,7 +372,7 @@ fn t056_listeners_run_on_the_thread_of_the_owners_call() {
 fn t057_after_revocation_nothing_of_the_partition_is_returned() {
     for home in homes() {
         for cooperative in [false, true] {
-            let home = fresh(&home);
+            let home = Home::fresh_like(&home);
             let broker = with_topic(&home, 2);
             for number in 0..2 {
                 put(&broker, number, &numbered("v", 50));
@@ -400,7 +413,7 @@ fn t057_after_revocation_nothing_of_the_partition_is_returned() {
 fn t058_a_commit_inside_on_revoked_counts_and_the_new_owner_starts_there() {
     for home in homes() {
         for cooperative in [false, true] {
-            let home = fresh(&home);
+            let home = Home::fresh_like(&home);
             let broker = with_topic(&home, 2);
             for number in 0..2 {
                 put(&broker, number, &numbered("v", 10));
@@ -618,7 +631,7 @@ fn t068_without_a_common_assignor_the_newcomer_is_refused() {
 fn t069_a_listener_that_fails_or_panics_does_not_stop_the_rebalance() {
     for home in homes() {
         for panics in [false, true] {
-            let home = fresh(&home);
+            let home = Home::fresh_like(&home);
             let broker = with_topic(&home, 2);
             let a = settings(&broker, "a").build().unwrap();
             let diary = Diary::default();

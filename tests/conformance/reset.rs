@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::homes::*;
 use logreel::record::{BatchBuilder, ControlRecord};
 use logreel::{
-    Broker, Consumer, ErrorCode, ErrorKind, IsolationLevel, OffsetReset, OffsetSpec, ProducerRecord,
+    Broker, CleanupPolicy, Consumer, ErrorCode, ErrorKind, IsolationLevel, NewTopic, OffsetReset,
+    OffsetSpec, ProducerRecord,
 };
 
 fn reader(broker: &Broker, reset: OffsetReset) -> Consumer {
@@ -202,6 +203,13 @@ fn abort(offset: i64) -> Vec<u8> {
     sealed.into_bytes()
 }
 
+fn commit(offset: i64) -> Vec<u8> {
+    let marker = ControlRecord::Commit { coordinator_epoch: 0 };
+    let mut sealed = BatchBuilder::marker(Some(NOW), PRODUCER, 0, marker).unwrap();
+    sealed.assign(offset, 0);
+    sealed.into_bytes()
+}
+
 /// Brokers on disk whose partition holds these batches, as a killed process leaves them.
 fn holding(batches: &[Vec<u8>]) -> Vec<(Home, Broker)> {
     holding_from(0, batches)
@@ -257,6 +265,81 @@ fn t030_the_end_is_the_last_stable_offset_for_read_committed() {
     }
 }
 
+/// The same of a transaction that is open now, also in memory.
+#[test]
+fn t030_the_end_is_where_an_open_transaction_begins() {
+    for home in homes() {
+        let broker = with_topic(&home, 1);
+        put(&broker, 0, &numbered("v", 2));
+        let mut producer = broker.producer().build_transactional("p").unwrap();
+        let transaction = home.ok(producer.begin());
+        home.ok(transaction.send(value("open")).wait());
+        put(&broker, 0, &numbered("w", 1));
+        for (level, end, lag) in
+            [(IsolationLevel::ReadCommitted, 2, 1), (IsolationLevel::ReadUncommitted, 4, 3)]
+        {
+            let listed = home.ok(broker.list_offsets([(t(0), OffsetSpec::Latest)], level));
+            assert_eq!(listed[0].1.as_ref().unwrap().unwrap().offset, end, "{home}");
+            let consumer = isolated(&broker, level);
+            assert_eq!(home.ok(consumer.end_offset(&t(0))), end, "{home}");
+            home.ok(consumer.commit_offsets(&[(t(0), 1)].into_iter().collect()));
+            assert_eq!(home.ok(consumer.lag())[&t(0)], Some(lag), "{home}: line 74");
+        }
+        home.ok(transaction.commit());
+        let committed = isolated(&broker, IsolationLevel::ReadCommitted);
+        assert_eq!(home.ok(committed.end_offset(&t(0))), 5, "{home}");
+    }
+}
+
+/// Half of a commit, as a power cut may leave it: one of two partitions has its marker.
+#[test]
+fn t100_a_transaction_is_visible_in_each_partition_at_its_marker() {
+    for home in homes().into_iter().filter(|home| home.dir().is_some()) {
+        with_topic(&home, 2).close().unwrap();
+        let dir = home.dir().unwrap();
+        let lay = |number: i32, batches: &[Vec<u8>]| {
+            let file = dir.join(format!("t-{number}/{:020}.log", 0));
+            std::fs::write(file, batches.concat()).unwrap();
+        };
+        lay(0, &[transactional(0), commit(1), plain(2)]);
+        lay(1, &[transactional(0), plain(1)]);
+        for file in [".kafka_cleanshutdown", "logreel.manifest"] {
+            std::fs::remove_file(dir.join(file)).unwrap();
+        }
+        let broker = home.open();
+        let consumer = earliest(&broker).isolation_level(IsolationLevel::ReadCommitted);
+        let consumer = consumer.build().unwrap();
+        consumer.assign([t(0), t(1)]).unwrap();
+        let visible = drain(&consumer);
+        assert!(visible.iter().all(|record| record.partition == 0), "{home}");
+        assert_eq!(offsets(&visible), [0, 2], "{home}");
+        let stable = |number| partition(&broker, "t", number).last_stable_offset();
+        assert_eq!((stable(0), stable(1)), (3, 0), "{home}");
+    }
+}
+
+#[test]
+fn t045_markers_of_commits_and_aborts_leave_gaps() {
+    for home in homes() {
+        let broker = with_topic(&home, 1);
+        let mut producer = broker.producer().build_transactional("p").unwrap();
+        for commits in [true, false, true] {
+            let transaction = home.ok(producer.begin());
+            home.ok(transaction.send_batch([value("a"), value("b")]).wait());
+            let ended = if commits { transaction.commit() } else { transaction.abort() };
+            home.ok(ended);
+        }
+        for (level, wanted) in [
+            (IsolationLevel::ReadCommitted, vec![0, 1, 6, 7]),
+            (IsolationLevel::ReadUncommitted, vec![0, 1, 3, 4, 6, 7]),
+        ] {
+            let consumer = isolated(&broker, level);
+            assert_eq!(offsets(&drain(&consumer)), wanted, "{home}");
+            assert_eq!(home.ok(consumer.position(&t(0))), 9, "{home}: over all markers");
+        }
+    }
+}
+
 #[test]
 fn t045_markers_and_aborted_records_leave_gaps() {
     let batches = [plain(0), transactional(1), abort(2), plain(3), transactional(4), abort(5)];
@@ -290,6 +373,91 @@ fn t046_a_partition_without_records_up_to_its_end_is_read_to_the_end() {
         consumer.assign([t(0)]).unwrap();
         assert!(home.ok(consumer.poll(Duration::ZERO)).is_empty(), "{home}");
         assert_eq!(home.ok(consumer.position(&t(0))), 4, "{home}");
+    }
+}
+
+/// Everything before the end was compacted away, but for records that were aborted.
+#[test]
+fn t046_a_partition_that_compaction_has_emptied_is_read_to_the_end() {
+    for home in homes() {
+        let lively = home.builder().set("log.initial.task.delay.ms", "1");
+        let broker = lively.set("log.cleaner.backoff.ms", "5").open().unwrap();
+        let topic = NewTopic::new("t").cleanup_policy(CleanupPolicy::Compact);
+        let topic = topic.set("segment.bytes", "200").set("min.cleanable.dirty.ratio", "0");
+        home.ok(broker.create_topic(topic.set("delete.retention.ms", "0")));
+        let producer = broker.producer().build().unwrap();
+        for _ in 0..10 {
+            home.ok(producer.send(value("v").key("k")).wait());
+            home.ok(producer.send(ProducerRecord::to("t").key("k")).wait());
+        }
+        // What is in the active segment is not compacted: nothing of it is to be returned.
+        let mut transactional = broker.producer().build_transactional("p").unwrap();
+        let mut abort = || {
+            let transaction = home.ok(transactional.begin());
+            home.ok(transaction.send(value("aborted").key("a")).wait());
+            home.ok(transaction.abort());
+        };
+        let consumer = isolated(&broker, IsolationLevel::ReadCommitted);
+        let mut rounds = 0;
+        loop {
+            abort();
+            home.pass(ms(10));
+            home.ok(consumer.seek_to_beginning([t(0)]));
+            if home.ok(consumer.read_to_end()).is_empty() {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 1000, "{home}: never compacted");
+        }
+        let end = partition(&broker, "t", 0).high_watermark();
+        assert!(end > 20, "{home}");
+        assert_eq!(home.ok(consumer.position(&t(0))), end, "{home}");
+        let consumer = isolated(&broker, IsolationLevel::ReadCommitted);
+        eventually("polls get to the end", || {
+            assert!(home.ok(consumer.poll(Duration::ZERO)).is_empty(), "{home}");
+            home.ok(consumer.position(&t(0))) == end
+        });
+    }
+}
+
+#[test]
+fn t020_earliest_is_where_deleted_records_end() {
+    for home in homes() {
+        let broker = with_topic(&home, 1);
+        put(&broker, 0, &numbered("v", 10));
+        home.ok(partition(&broker, "t", 0).delete_records(4));
+        let consumer = reader(&broker, OffsetReset::Earliest);
+        assert_eq!(home.ok(consumer.position(&t(0))), 4, "{home}");
+        assert_eq!(offsets(&drain(&consumer)), (4..10).collect::<Vec<_>>(), "{home}");
+    }
+}
+
+#[test]
+fn t022_when_records_are_deleted_behind_a_reader_the_policy_decides() {
+    for home in homes() {
+        for (reset, wanted) in [
+            (OffsetReset::Earliest, Some((6..10).collect::<Vec<_>>())),
+            (OffsetReset::Latest, Some(vec![])),
+            (OffsetReset::None, None),
+        ] {
+            let home = Home::fresh_like(&home);
+            let broker = with_topic(&home, 1);
+            put(&broker, 0, &numbered("v", 10));
+            let settings = broker.consumer().auto_offset_reset(reset).max_poll_records(1);
+            let consumer = settings.fetch_max_bytes(1).build().unwrap();
+            consumer.assign([t(0)]).unwrap();
+            home.ok(consumer.seek(t(0), 2));
+            home.ok(partition(&broker, "t", 0).delete_records(6));
+            match wanted {
+                Some(wanted) => assert_eq!(offsets(&drain(&consumer)), wanted, "{home}"),
+                None => {
+                    let error = home.err(consumer.poll(Duration::ZERO));
+                    assert_eq!(error.code(), Some(ErrorCode::OffsetOutOfRange), "{home}");
+                    assert_eq!(error.topic_partition(), Some(&t(0)), "{home}");
+                    assert!(error.to_string().contains('2'), "{home}: {error}");
+                }
+            }
+        }
     }
 }
 

@@ -457,6 +457,41 @@ fn t108_an_open_transaction_outlives_a_restart_until_its_time_is_over() {
     }
 }
 
+/// The same by the system's clock, with less time.
+#[test]
+fn t108_a_transaction_that_was_open_at_a_restart_is_ended_by_time_or_by_its_id() {
+    for home in homes() {
+        for ended_by_init in [true, false] {
+            let broker = home.open();
+            let name = format!("t-{ended_by_init}");
+            broker.create_topic(&*name).unwrap();
+            let timeout = if ended_by_init { LONG } else { ms(300) };
+            let build = |broker: &Broker| {
+                let settings = broker.producer().transaction_timeout(timeout);
+                settings.build_transactional(&*name).unwrap()
+            };
+            let mut producer = build(&broker);
+            let transaction = home.ok(producer.begin());
+            home.ok(transaction.send(ProducerRecord::to(&*name).value("open")).wait());
+            std::mem::forget(transaction);
+            home.ok(broker.close());
+            drop(producer);
+            let broker = home.open();
+            let log = broker.topic(&name).unwrap().partition(0).unwrap();
+            assert_eq!(log.high_watermark() - log.last_stable_offset(), 1, "{home}: still open");
+            let _next = ended_by_init.then(|| build(&broker));
+            for _ in 0..1000 {
+                if log.last_stable_offset() == 2 {
+                    break;
+                }
+                home.pass(ms(10));
+            }
+            assert_eq!((log.last_stable_offset(), log.high_watermark()), (2, 2), "{home}");
+            home.ok(broker.close());
+        }
+    }
+}
+
 #[test]
 fn a_record_that_fails_keeps_its_transaction_from_being_committed() {
     for home in homes() {

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use crate::homes::*;
+use bytes::Bytes;
+use logreel::record::RecordBatch;
 use logreel::{
-    Broker, BrokerBuilder, ErrorCode, NewTopic, OffsetReset, OffsetSpec, Partition, RawRecord,
+    Broker, BrokerBuilder, ConfigChange, ErrorCode, IsolationLevel, NewTopic, OffsetReset,
+    OffsetSpec, Partition, RawRecord,
 };
 
 /// Everything is looked at often: the system's clock does not wait for a test.
@@ -108,7 +111,7 @@ fn t110_whole_segments_go_oldest_first_and_in_the_end_all_of_them() {
         until(&home, "the first segment gone", || log.log_start_offset() == 4);
         home.pass(ms(50));
         assert_eq!(offsets(&broker), (4..12).collect::<Vec<i64>>(), "{home}: 4 and 5 are old");
-        home.ok(broker.alter_topic_config("t", [logreel::ConfigChange::set("retention.ms", "0")]));
+        home.ok(broker.alter_topic_config("t", [ConfigChange::set("retention.ms", "0")]));
         until(&home, "empty", || log.log_start_offset() == 12);
         until(&home, "one empty segment", || log.segments().len() == 1 && log.size() == 0);
         assert_eq!((log.log_start_offset(), log.log_end_offset()), (12, 12), "{home}");
@@ -208,6 +211,91 @@ fn t114_the_active_segment_is_not_compacted_and_a_tombstone_can_be_seen_for_a_wh
             "{home}: it could be seen for {}",
             home.now() - cleaned
         );
+    }
+}
+
+/// Values of `t` as a reader of this isolation sees them, without the fillers.
+fn seen(broker: &Broker, level: IsolationLevel) -> Vec<String> {
+    let settings = earliest(broker).isolation_level(level);
+    let consumer = settings.build().unwrap();
+    consumer.assign([t(0)]).unwrap();
+    let records = consumer.read_to_end().unwrap().to_vec();
+    let records = records.iter().filter(|record| record.key.as_deref() != Some(b"filler"));
+    records.map(|record| text(record.value.as_deref())).collect()
+}
+
+/// The markers in the files of `t`; none is told of those in memory.
+fn markers(home: &Home) -> Option<usize> {
+    let mut count = 0;
+    for entry in std::fs::read_dir(home.dir()?.join("t-0")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "log") {
+            continue;
+        }
+        let mut left = Bytes::from(std::fs::read(path).unwrap_or_default());
+        while let Ok(batch) = RecordBatch::parse(left.clone()) {
+            let marks = batch.header().is_control() && batch.header().records_count() > 0;
+            count += usize::from(marks);
+            left = left.slice(batch.bytes().len()..);
+        }
+    }
+    Some(count)
+}
+
+#[test]
+fn t116_aborted_records_and_later_their_markers_go_without_being_visible() {
+    for home in homes() {
+        let broker = lively(&home).open().unwrap();
+        let log = make(&broker, &[COMPACT, EAGER, ("delete.retention.ms", "50")]);
+        let mut producer = broker.producer().build_transactional("p").unwrap();
+        let committed = |expected: &[&str]| {
+            assert_eq!(seen(&broker, IsolationLevel::ReadCommitted), expected, "{home}");
+        };
+        for (key, text, commits) in [("a", "a", true), ("a", "gone", false), ("b", "gone", false)] {
+            let transaction = home.ok(producer.begin());
+            home.ok(transaction.send(value(text).key(key)).wait());
+            let ended = if commits { transaction.commit() } else { transaction.abort() };
+            home.ok(ended);
+            committed(&["a"]);
+        }
+        let uncommitted = || seen(&broker, IsolationLevel::ReadUncommitted);
+        assert_eq!(uncommitted(), ["a", "gone", "gone"], "{home}");
+        assert!(markers(&home).is_none_or(|count| count == 3), "{home}");
+        until(&home, "aborted records gone", || {
+            roll(&home, &log);
+            committed(&["a"]);
+            uncommitted() == ["a"]
+        });
+        // The last marker of a producer may stay as a batch without a record.
+        until(&home, "their markers gone", || {
+            roll(&home, &log);
+            committed(&["a"]);
+            markers(&home).is_none_or(|count| count == 1)
+        });
+        assert_eq!(uncommitted(), ["a"], "{home}");
+        drop((log, producer));
+        home.ok(broker.close());
+        let broker = home.open();
+        assert_eq!(seen(&broker, IsolationLevel::ReadCommitted), ["a"], "{home}");
+        assert_eq!(seen(&broker, IsolationLevel::ReadUncommitted), ["a"], "{home}");
+    }
+}
+
+#[test]
+fn t120_another_policy_is_that_of_the_next_cleaning() {
+    for home in homes() {
+        let broker = lively(&home).open().unwrap();
+        let log = make(&broker, &[("retention.ms", "-1")]);
+        append(&home, &log, 0, &[("a", "1"), ("a", "2"), ("b", "1")]);
+        roll(&home, &log);
+        home.pass(ms(50));
+        assert_eq!(offsets(&broker), [0, 1, 2], "{home}");
+        let changes = [COMPACT, EAGER].map(|(key, value)| ConfigChange::set(key, value));
+        home.ok(broker.alter_topic_config("t", changes));
+        until(&home, "compacted", || offsets(&broker) == [1, 2]);
+        let back = [("cleanup.policy", "delete"), ("retention.bytes", "0")];
+        home.ok(broker.alter_topic_config("t", back.map(|(k, v)| ConfigChange::set(k, v))));
+        until(&home, "deleted", || offsets(&broker).is_empty() && log.log_start_offset() > 2);
     }
 }
 

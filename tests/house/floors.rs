@@ -25,6 +25,7 @@ pub(crate) const FLOORS: &[&str] = &[
     "consumer",
     "admin",
     "testing",
+    "manual",
 ];
 
 /// A folder: the order of its files, and which of them a name re-exported by `mod.rs` is from.

@@ -10,6 +10,7 @@
 )]
 
 mod floors;
+mod manual;
 mod source;
 mod tidy;
 
@@ -25,7 +26,7 @@ fn texts(roots: &[&str]) -> Vec<(String, String)> {
     let mut todo: Vec<PathBuf> = roots.iter().map(|root| repository.join(root)).collect();
     while let Some(path) = todo.pop() {
         if path.is_dir() {
-            let skipped = ["target", "corpus", "artifacts"];
+            let skipped = [".git", "target", "corpus", "artifacts"];
             let entries = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
             todo.extend(entries.filter(|p| {
                 !p.file_name().is_some_and(|name| skipped.iter().any(|skip| name == *skip))
@@ -69,7 +70,66 @@ fn rust_is_tidy() {
 
 #[test]
 fn text_is_ascii() {
-    let pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CONFORMANCE.md"];
     let folders = ["src", "examples", ".ci", "tests/house"];
     pass(&texts(&[&pages[..], &folders[..]].concat()), tidy::check_text);
+}
+
+fn text_of(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+#[test]
+fn links_of_pages_lead_somewhere() {
+    let pages: Vec<_> =
+        texts(&["."]).into_iter().filter(|(name, _)| name.ends_with(".md")).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    pass(&pages, |page, text| manual::dead_links(root, page, text));
+}
+
+#[test]
+fn the_manual_has_every_key_with_its_default() {
+    let rows = manual::rows(&text_of("src/manual/kafka.md"));
+    let has = |key: &str| rows.iter().any(|row| row[0] == key);
+    for file in ["src/producer/config.rs", "src/consumer/config.rs", "src/broker/config.rs"] {
+        let keys = manual::keys_of(&text_of(file));
+        assert!(keys.len() > 15, "{file}: {keys:?}");
+        let missing: Vec<_> = keys.iter().filter(|key| !has(key)).collect();
+        assert!(missing.is_empty(), "{file}: {missing:?} are not in the manual");
+    }
+    let broker = logreel::Broker::in_memory();
+    let config = broker.create_topic("t").unwrap().config();
+    for entry in config.entries() {
+        let is_there = |row: &&Vec<String>| row[0] == entry.name && row[1] == entry.value;
+        assert!(rows.iter().any(|row| is_there(&row)), "{} = {}", entry.name, entry.value);
+    }
+}
+
+#[test]
+fn the_manual_has_every_error() {
+    let rows = manual::rows(&text_of("src/manual/kafka.md"));
+    let errors = manual::errors_of(&text_of("src/error.rs"));
+    assert!(errors.len() > 30, "{errors:?}");
+    for error in errors {
+        assert!(rows.iter().any(|row| row.starts_with(&error)), "{error:?}");
+    }
+}
+
+#[test]
+fn the_names_of_the_manual_are_those_of_the_code() {
+    let page = text_of("src/manual/kafka.md");
+    let table = page.split("# Names").nth(1).unwrap().split("\n# ").next().unwrap();
+    let source: String = rust(&["src"]).into_iter().map(|(_, text)| text).collect();
+    let code = |cell: &str| cell.split('`').skip(1).step_by(2).collect::<Vec<_>>().join(" ");
+    let cells = table.lines().filter_map(|line| Some(code(line.split('|').nth(1)?)));
+    let unknown: Vec<_> = cells.flat_map(|cell| manual::unknown_names(&cell, &source)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn the_readme_counts_dependencies() {
+    let count = manual::dependencies(&text_of("Cargo.toml"));
+    let readme = text_of("README.md").replace('\n', " ");
+    let says = format!("{count} direct dependencies, {} without `zstd`", count - 1);
+    assert!(readme.contains(&says), "{says}");
 }
