@@ -4,141 +4,18 @@
 //! says what happened, [`Error::code`] gives Kafka's own number and name for it, and the message
 //! says what, where and what to do. Messages carry names, offsets and positions, never payload.
 
+mod codes;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use codes::ErrorCode;
 
 use crate::types::{TopicId, TopicPartition};
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-macro_rules! kafka_codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal, $retriable:literal;)+) => {
-        /// An error of the Kafka protocol, with Kafka's number and name.
-        ///
-        /// ```
-        /// use logreel::ErrorCode;
-        /// assert_eq!(ErrorCode::OffsetOutOfRange.number(), 1);
-        /// assert_eq!(ErrorCode::OffsetOutOfRange.to_string(), "OFFSET_OUT_OF_RANGE");
-        /// ```
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum ErrorCode {
-            $($(#[$doc])* $name,)+
-        }
-
-        impl ErrorCode {
-            /// The number of the error in Kafka's protocol.
-            #[must_use]
-            pub fn number(self) -> i16 {
-                match self { $(Self::$name => $code,)+ }
-            }
-
-            /// The name of the error in Kafka's protocol.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)+ }
-            }
-
-            /// Whether Kafka's clients try again by themselves after this error.
-            #[must_use]
-            pub fn is_retriable(self) -> bool {
-                match self { $(Self::$name => $retriable,)+ }
-            }
-
-            #[cfg(test)]
-            const ALL: &'static [ErrorCode] = &[$(ErrorCode::$name,)+];
-        }
-    };
-}
-
-kafka_codes! {
-    /// The offset lies below the log start or past the log end.
-    OffsetOutOfRange = 1, "OFFSET_OUT_OF_RANGE", false;
-    /// The bytes on disk are damaged: a checksum, a length or an offset is wrong.
-    CorruptMessage = 2, "CORRUPT_MESSAGE", true;
-    /// There is no such topic or partition.
-    UnknownTopicOrPartition = 3, "UNKNOWN_TOPIC_OR_PARTITION", true;
-    /// The call did not finish in time.
-    RequestTimedOut = 7, "REQUEST_TIMED_OUT", true;
-    /// A batch is larger than `max.message.bytes`.
-    MessageTooLarge = 10, "MESSAGE_TOO_LARGE", false;
-    /// The text attached to a commit is longer than 4096 bytes.
-    OffsetMetadataTooLarge = 12, "OFFSET_METADATA_TOO_LARGE", false;
-    /// The group's state cannot be read.
-    CoordinatorNotAvailable = 15, "COORDINATOR_NOT_AVAILABLE", true;
-    /// The topic name breaks Kafka's rules, or the topic is internal.
-    InvalidTopic = 17, "INVALID_TOPIC_EXCEPTION", false;
-    /// An append is larger than a segment may be.
-    RecordListTooLarge = 18, "RECORD_LIST_TOO_LARGE", false;
-    /// `min.insync.replicas` asks for more copies than one process has.
-    NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS", true;
-    /// `acks` is neither 0, 1 nor all.
-    InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS", false;
-    /// A group member acts in a generation that is over.
-    IllegalGeneration = 22, "ILLEGAL_GENERATION", false;
-    /// The newcomer shares no assignor with the group.
-    InconsistentGroupProtocol = 23, "INCONSISTENT_GROUP_PROTOCOL", false;
-    /// The group id is empty or missing.
-    InvalidGroupId = 24, "INVALID_GROUP_ID", false;
-    /// The group does not know this member.
-    UnknownMemberId = 25, "UNKNOWN_MEMBER_ID", false;
-    /// A member's session timeout lies outside what the broker accepts.
-    InvalidSessionTimeout = 26, "INVALID_SESSION_TIMEOUT", false;
-    /// The group is rebalancing.
-    RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS", false;
-    /// A timestamp lies outside what the topic accepts.
-    InvalidTimestamp = 32, "INVALID_TIMESTAMP", false;
-    /// The topic exists already.
-    TopicAlreadyExists = 36, "TOPIC_ALREADY_EXISTS", false;
-    /// A partition count that is not positive, or not larger than the present one.
-    InvalidPartitions = 37, "INVALID_PARTITIONS", false;
-    /// A replication factor other than one.
-    InvalidReplicationFactor = 38, "INVALID_REPLICATION_FACTOR", false;
-    /// A configuration key or value is not accepted.
-    InvalidConfig = 40, "INVALID_CONFIG", false;
-    /// The topic's configuration rules the operation out.
-    PolicyViolation = 44, "POLICY_VIOLATION", false;
-    /// The call makes no sense as it stands.
-    InvalidRequest = 42, "INVALID_REQUEST", false;
-    /// A producer's sequence number is not the next one.
-    OutOfOrderSequenceNumber = 45, "OUT_OF_ORDER_SEQUENCE_NUMBER", false;
-    /// A producer writes with an epoch that is over.
-    InvalidProducerEpoch = 47, "INVALID_PRODUCER_EPOCH", false;
-    /// The transaction is not in a state that allows the call.
-    InvalidTxnState = 48, "INVALID_TXN_STATE", false;
-    /// A transaction timeout is not positive, or above what the broker accepts.
-    InvalidTransactionTimeout = 50, "INVALID_TRANSACTION_TIMEOUT", false;
-    /// The same `transactional.id` is being initialised, committed or aborted at this moment.
-    ConcurrentTransactions = 51, "CONCURRENT_TRANSACTIONS", true;
-    /// The partition's storage failed; it must be opened again.
-    KafkaStorageError = 56, "KAFKA_STORAGE_ERROR", true;
-    /// The group still has members.
-    NonEmptyGroup = 68, "NON_EMPTY_GROUP", false;
-    /// There is no such group.
-    GroupIdNotFound = 69, "GROUP_ID_NOT_FOUND", false;
-    /// The batch is compressed by a codec that is unknown or not built in.
-    UnsupportedCompressionType = 76, "UNSUPPORTED_COMPRESSION_TYPE", false;
-    /// The group has as many members as it may have.
-    GroupMaxSizeReached = 81, "GROUP_MAX_SIZE_REACHED", false;
-    /// Another member has taken over this `group.instance.id`.
-    FencedInstanceId = 82, "FENCED_INSTANCE_ID", false;
-    /// Members of the group subscribe to the topic.
-    GroupSubscribedToTopic = 86, "GROUP_SUBSCRIBED_TO_TOPIC", false;
-    /// A record breaks a rule of the topic.
-    InvalidRecord = 87, "INVALID_RECORD", false;
-    /// A transaction has commits pending for these offsets.
-    UnstableOffsetCommit = 88, "UNSTABLE_OFFSET_COMMIT", true;
-    /// Another producer has taken over this `transactional.id`, or the transaction timed out.
-    ProducerFenced = 90, "PRODUCER_FENCED", false;
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What went wrong. Errors that Kafka names too are [`ErrorKind::Kafka`]; the rest belong to a
 /// library that owns files and runs inside somebody's process.
@@ -182,6 +59,24 @@ struct Inner {
     path: Option<PathBuf>,
     position: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    passing: Passing,
+}
+
+/// What a client does about an error by itself. Only the faults of tests say anything here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Passing {
+    /// What the kind of the error says.
+    #[default]
+    ByKind,
+    /// Tries again at this monotonic time.
+    #[cfg(feature = "testing")]
+    Until(std::time::Duration),
+    /// Was held back, and goes on at this time.
+    #[cfg(feature = "testing")]
+    Held(std::time::Duration),
+    /// Nothing: it comes out of the call.
+    #[cfg(feature = "testing")]
+    Never,
 }
 
 /// Why a call failed. One word, cheap to clone.
@@ -207,6 +102,7 @@ impl Error {
             path: None,
             position: None,
             source: None,
+            passing: Passing::default(),
         }))
     }
 
@@ -233,6 +129,7 @@ impl Error {
             path: Some(path.to_path_buf()),
             position: None,
             source: None,
+            passing: Passing::default(),
         };
         inner.source = Some(Box::new(error));
         Self(Arc::new(inner))
@@ -269,6 +166,47 @@ impl Error {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         self.update(|inner| inner.source = Some(source.into()))
+    }
+
+    /// A client that is told this tries again at `at`, by itself.
+    #[cfg(feature = "testing")]
+    pub(crate) fn again(self, at: std::time::Duration) -> Self {
+        self.update(|inner| inner.passing = Passing::Until(at))
+    }
+
+    /// What the client asked for is done at `at`.
+    #[cfg(feature = "testing")]
+    pub(crate) fn held(self, at: std::time::Duration) -> Self {
+        self.update(|inner| inner.passing = Passing::Held(at))
+    }
+
+    /// A client that is told this does not try again, whatever it is.
+    #[cfg(feature = "testing")]
+    pub(crate) fn surfaced(self) -> Self {
+        self.update(|inner| inner.passing = Passing::Never)
+    }
+
+    /// When the client that was told this tries again by itself, if it waits for nothing else.
+    pub(crate) fn again_at(&self) -> Option<std::time::Duration> {
+        match self.0.passing {
+            #[cfg(feature = "testing")]
+            Passing::Until(at) | Passing::Held(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// When what the client asked for is done, if it is only held back.
+    pub(crate) fn held_until(&self) -> Option<std::time::Duration> {
+        match self.0.passing {
+            #[cfg(feature = "testing")]
+            Passing::Held(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Whether it comes out of the call, even if it is retriable.
+    pub(crate) fn is_surfaced(&self) -> bool {
+        self.0.passing != Passing::ByKind && self.again_at().is_none()
     }
 
     pub(crate) fn closed(what: &str) -> Self {
@@ -437,16 +375,6 @@ impl std::str::FromStr for TopicId {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codes_are_unique_and_named_as_kafka_names_them() {
-        let mut numbers: Vec<i16> = ErrorCode::ALL.iter().map(|c| c.number()).collect();
-        numbers.dedup();
-        assert_eq!(numbers.len(), ErrorCode::ALL.len());
-        for code in ErrorCode::ALL {
-            assert!(code.name().bytes().all(|b| b.is_ascii_uppercase() || b == b'_'));
-        }
-    }
 
     #[test]
     fn display_prints_the_chain_and_the_place() {

@@ -280,6 +280,7 @@ mod broker;
 pub mod consumer;
 mod coordinator;
 mod error;
+mod faults;
 pub mod format;
 mod log;
 pub mod manual;

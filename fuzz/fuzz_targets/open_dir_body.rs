@@ -247,7 +247,16 @@ fn open(disk: &SimStorage, policy: OnDamage) {
         open().unwrap_or_else(|error| panic!("{policy:?}: it does not open again: {error}"));
     for (topic, offset) in appended {
         let log = again.topic(&topic).unwrap().partition(0).unwrap();
-        let records = log.read(offset, 1).unwrap();
+        let records = match log.read(offset, 1) {
+            Ok(records) => records,
+            // A header that lies about its offsets may stand before it in the same stretch of the
+            // index; then whoever comes from the beginning is stopped there, too.
+            Err(error) => {
+                assert_eq!(error.code(), Some(ErrorCode::CorruptMessage), "{policy:?}: {error}");
+                assert!(is_stopped(&again, &topic), "{policy:?}: {error}");
+                continue;
+            }
+        };
         let found = records.iter().find(|record| record.offset() == offset);
         assert_eq!(found.and_then(|record| record.value()), Some(&b"appended"[..]), "{policy:?}");
     }
@@ -257,6 +266,19 @@ fn open(disk: &SimStorage, policy: OnDamage) {
         assert!(all.iter().all(|record| later.contains(record)), "{policy:?}: records are gone");
     } else {
         assert_eq!(later, all, "{policy:?}: another open reads otherwise");
+    }
+}
+
+/// Whether a reader from the beginning of a topic's first partition meets damage.
+fn is_stopped(broker: &Broker, topic: &str) -> bool {
+    let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest).build().unwrap();
+    consumer.assign([(topic, 0)]).unwrap();
+    loop {
+        match consumer.poll(Duration::ZERO) {
+            Ok(records) if records.is_empty() => return false,
+            Ok(_) => {}
+            Err(_) => return true,
+        }
     }
 }
 

@@ -111,6 +111,13 @@ impl Broker {
 }
 
 impl BrokerBuilder {
+    /// The settings of a broker, for another one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn like(broker: &Broker) -> Self {
+        let config = broker.handle().config.clone();
+        Self { config, keys: Vec::new(), topics: Vec::new() }
+    }
+
     /// Keeps the files in this directory, which is made if it is missing.
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.config.place = Place::Dir(dir.as_ref().to_path_buf());

@@ -84,7 +84,7 @@ impl Shared {
     }
 
     /// Cleans one log, and counts what came of it.
-    fn clean_counted(
+    pub(super) fn clean_counted(
         &self,
         log: &Arc<Log>,
         what: Cleanable,

@@ -7,6 +7,7 @@ use super::shared::{Handle, Shared};
 use super::topic::Topic;
 use super::topics::NewTopic;
 use crate::error::{Error, Result};
+use crate::faults::persist;
 use crate::log::config_change::ConfigChange;
 use crate::types::{Offsets, TopicPartition};
 
@@ -55,7 +56,8 @@ impl Broker {
     /// that differs from an existing one only by `.` and `_`; `INVALID_PARTITIONS`,
     /// `INVALID_REPLICATION_FACTOR`, `INVALID_CONFIG`; I/O errors.
     pub fn create_topic(&self, topic: impl Into<NewTopic>) -> Result<Topic> {
-        let state = self.handle.create_topic(&topic.into())?;
+        let topic = topic.into();
+        let state = persist(&self.handle.context.clock, || self.handle.create_topic(&topic))?;
         Ok(Topic::new(self.handle.clone(), state))
     }
 
@@ -148,7 +150,8 @@ impl Broker {
     ///
     /// `INVALID_PARTITIONS` unless `total` is more than there are; `UNKNOWN_TOPIC_OR_PARTITION`.
     pub fn create_partitions(&self, topic: &str, total: i32) -> Result<()> {
-        self.handle.create_partitions(topic, total)
+        let clock = &self.handle.context.clock;
+        persist(clock, || self.handle.create_partitions(topic, total))
     }
 
     /// Deletes a topic with its records and what groups committed for it. Batches that readers hold
@@ -161,7 +164,7 @@ impl Broker {
     /// `COORDINATOR_NOT_AVAILABLE` when the offsets topic is damaged; I/O errors. After an error
     /// the topic is wholly there, or it is gone and the next open finishes the deletion.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
-        self.handle.delete_topic(name)
+        persist(&self.handle.context.clock, || self.handle.delete_topic(name))
     }
 
     /// The names of the groups that have committed offsets or members.

@@ -22,9 +22,6 @@ mod transactions;
 
 mod network_keys;
 
-#[cfg(feature = "testing")]
-mod faults;
-
 mod timetable;
 
 mod upkeep;
@@ -75,6 +72,9 @@ mod topic;
 
 mod handle;
 
+#[cfg(feature = "testing")]
+mod forcing;
+
 mod measuring;
 
 mod builder;
@@ -89,10 +89,6 @@ pub use topics::NewTopic;
 
 pub(crate) use background::Duty;
 pub(crate) use commits::CommitRequest;
-#[cfg(feature = "testing")]
-pub(crate) use faults::FaultPoint;
-#[cfg(feature = "testing")]
-pub use faults::{FaultBuilder, FaultHandle, Faults, OpKind};
 pub(crate) use heart::GroupSigns;
 pub(crate) use membership::Seat;
 pub(crate) use network_keys::is_network_key;

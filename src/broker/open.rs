@@ -20,6 +20,7 @@ use super::topics::{Leftover, new_topic_id};
 use super::transactions::Transactions;
 use super::upkeep::Upkeep;
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::Faults;
 use crate::log::checkpoint::{self, PARTITION_METADATA, PartitionOffsets};
 use crate::log::context::{Attention, Maps, Request};
 use crate::log::manifest::{CLEAN_MARKER, MANIFEST};
@@ -124,6 +125,7 @@ fn new_context(config: &BrokerConfig, storage: Storage) -> LogContext {
     LogContext {
         storage,
         clock: config.clock.clone(),
+        faults: Faults::default(),
         random,
         counters: Counters::default(),
         maps: Maps::default(),
@@ -160,8 +162,6 @@ fn assemble(
         groups: Groups::default(),
         transactions: Transactions::default(),
         producer_ids: ProducerIds::default(),
-        #[cfg(feature = "testing")]
-        faults: super::faults::Faults::default(),
         lock: Mutex::new(lock),
         duties: Mutex::default(),
         closed: AtomicBool::new(false),

@@ -11,8 +11,6 @@ use super::background::{Background, Duty, Role, Work};
 use super::catalog::Catalog;
 use super::closing::Closing;
 use super::config::BrokerConfig;
-#[cfg(feature = "testing")]
-use super::faults::Faults;
 use super::groups::Groups;
 use super::producer_ids::ProducerIds;
 use super::report::RecoveryReport;
@@ -44,8 +42,6 @@ pub(crate) struct Shared {
     pub(super) groups: Groups,
     pub(super) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
-    #[cfg(feature = "testing")]
-    pub(crate) faults: Faults,
     pub(super) background: Background,
     pub(super) cleaner: Background,
     pub(super) upkeep: Upkeep,

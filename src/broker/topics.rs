@@ -8,6 +8,7 @@ use super::config::{PARTITIONS_MAX, PARTITIONS_TOTAL_MAX};
 use super::shared::Shared;
 use super::topic_state::TopicState;
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::faults::{OpKind, Operation};
 use crate::log::checkpoint::{self, PARTITION_METADATA};
 use crate::log::config::CleanupPolicy;
 use crate::log::names::{self, CONSUMER_OFFSETS, TRANSACTION_STATE};
@@ -180,6 +181,16 @@ impl Leftover {
 
 impl Shared {
     pub(crate) fn create_topic(&self, topic: &NewTopic) -> Result<Arc<TopicState>> {
+        self.on_topic(OpKind::CreateTopics, &topic.name, || self.make_topic(topic))
+    }
+
+    /// Does something to a topic, or what a test has decided instead.
+    fn on_topic<T>(&self, kind: OpKind, name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let operation = || Operation::new(kind).about(name);
+        self.context.faults.run(&self.context.clock, operation, act)
+    }
+
+    fn make_topic(&self, topic: &NewTopic) -> Result<Arc<TopicState>> {
         self.check_writable("creating a topic")?;
         let (partitions, config) = self.check_new_topic(topic)?;
         let mut catalog = self.catalog.lock();
@@ -285,6 +296,11 @@ impl Shared {
     }
 
     pub(crate) fn create_partitions(&self, name: &str, total: i32) -> Result<()> {
+        let add = || self.add_partitions(name, total);
+        self.on_topic(OpKind::CreatePartitions, name, add)
+    }
+
+    fn add_partitions(&self, name: &str, total: i32) -> Result<()> {
         self.check_writable("adding partitions")?;
         check_partitions(total)?;
         let mut catalog = self.catalog.lock();
@@ -315,6 +331,10 @@ impl Shared {
 
     /// Deletes a topic and its files. Batches that readers hold stay valid.
     pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
+        self.on_topic(OpKind::DeleteTopics, name, || self.delete_topic_now(name))
+    }
+
+    fn delete_topic_now(&self, name: &str) -> Result<()> {
         self.check_writable("deleting a topic")?;
         if names::is_internal(name) {
             return Err(Error::kafka(
@@ -451,7 +471,7 @@ impl Shared {
             .cleanup_policy(CleanupPolicy::Compact)
             .set("compression.type", "producer")
             .set("segment.bytes", "104857600");
-        match self.create_topic(&topic) {
+        match self.make_topic(&topic) {
             Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {
                 self.topic(name).ok_or(error)
             }

@@ -45,6 +45,9 @@ impl Shared {
                 })?;
             }
             self.finish(&claim)?;
+            if let Some(meta) = self.transaction(id) {
+                meta.check_settled()?;
+            }
         }
         let now = self.context.clock.wall_millis();
         let spent = self.transaction(id).is_none_or(|meta| meta.is_spent());
@@ -101,16 +104,20 @@ impl Shared {
 
     /// Ends the transaction of `who`. Answers as whom the producer begins the next. A commit is
     /// durable on return; after an error that is no `PRODUCER_FENCED` it may have been decided, and
-    /// the next open tells. Runs callbacks of producers.
+    /// the next open tells. A retry finds what the first try did. Runs callbacks of producers.
     pub(crate) fn end_transaction(
         &self,
         id: &Arc<str>,
         who: ProducerIdent,
         outcome: Outcome,
+        is_retry: bool,
     ) -> Result<ProducerIdent> {
         self.check_writable("a transaction")?;
         let claim = self.claim(id, None)?;
         let meta = self.transaction(id).ok_or_else(|| unknown_id(id, who))?;
+        if is_retry && meta.was_ended_by(who, outcome) {
+            return Ok(meta.producer);
+        }
         meta.check_owner(who)?;
         if outcome == Outcome::Commit && meta.is_ongoing() {
             self.sync_transaction(&meta)?;
@@ -154,6 +161,9 @@ impl Shared {
     pub(super) fn finish(&self, claim: &Claim<'_>) -> Result<()> {
         let Some(meta) = self.transaction(&claim.id) else { return Ok(()) };
         let Some(outcome) = meta.prepared() else { return Ok(()) };
+        if self.context.faults.holds_markers() {
+            return Ok(());
+        }
         // One whose sync failed may not be what the next open finds.
         let log = self.transactions_log(&claim.id)?;
         let durable = log.sync_to(log.end_offset());

@@ -19,6 +19,7 @@ use super::state::{State, Wants};
 use crate::coordinator::assignor::RebalanceProtocol;
 use crate::coordinator::{JoinRequest, Lead, MemberMetadata, Standing};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::faults::OpKind;
 use crate::types::TopicPartition;
 use crate::wait::{QuietGuard, discard};
 
@@ -217,7 +218,8 @@ impl Consumer {
             protocols: self.config.assignors.list().iter().map(metadata).collect(),
         };
         let topics = state.topics.clone();
-        match self.aside(state, || self.broker.join_group(group, request)) {
+        let join = || self.broker.join_group(group, request);
+        match self.aside(state, || self.do_operation(OpKind::JoinGroup, join)) {
             Ok(seat) => {
                 let membership = &mut state.membership;
                 (membership.seat, membership.seen) = (Some(seat), None);
@@ -256,17 +258,28 @@ impl Consumer {
                 let to =
                     self.aside(state, || decide(self.config.assignors.list(), &lead, &counts))?;
                 let assign = || self.broker.assign_group(group, &member, generation, to);
-                self.aside(state, assign)?;
+                match self.aside(state, || self.do_operation(OpKind::SyncGroup, assign)) {
+                    Ok(()) => {}
+                    Err(error) => return self.left_out(state, error),
+                }
                 (state.membership.counts, state.membership.counted) = (Some(counts), None);
                 Ok(true)
             }
             Ok(Standing::Stable { generation, assignment, watched, .. }) => {
-                state.membership.seen = Some(moves);
                 if state.membership.phase == Phase::In
                     && state.membership.generation == Some(generation)
                 {
+                    state.membership.seen = Some(moves);
                     return Ok(false);
                 }
+                // A leader has been through this when it decided.
+                if watched.is_none()
+                    && let Err(error) =
+                        self.aside(state, || self.do_operation(OpKind::SyncGroup, || Ok(())))
+                {
+                    return self.left_out(state, error);
+                }
+                state.membership.seen = Some(moves);
                 let membership = &mut state.membership;
                 // A leader that comes back has not seen what was added while it was away.
                 let counts = watched.map(|given| membership.counts.take().unwrap_or(given));
@@ -282,8 +295,18 @@ impl Consumer {
     fn left_out(&self, state: &mut Locked<'_>, error: Error) -> Result<bool> {
         match error.code() {
             Some(ErrorCode::UnknownMemberId) => {
+                if error.again_at().is_some() {
+                    self.make_unknown(state);
+                }
                 self.lose(state);
-                Ok(true)
+                // It joins again: not at once, if a test says so.
+                if error.again_at().is_some() { Err(error) } else { Ok(true) }
+            }
+            Some(ErrorCode::IllegalGeneration | ErrorCode::RebalanceInProgress)
+                if error.again_at().is_some() =>
+            {
+                state.membership.phase = Phase::Out;
+                Err(error)
             }
             Some(ErrorCode::FencedInstanceId) => {
                 self.lose(state);
@@ -291,6 +314,15 @@ impl Consumer {
                 Err(error)
             }
             _ => Err(error),
+        }
+    }
+
+    /// A test says that the group does not know this member: so be it.
+    fn make_unknown(&self, state: &State) {
+        let seat = state.membership.seat.as_ref();
+        if let (Some(seat), Some(group)) = (seat, &self.config.group_id) {
+            // It may not have been in.
+            let _ = self.broker.remove_member(group, &seat.member_id);
         }
     }
 
@@ -392,10 +424,19 @@ impl Consumer {
             self.take_away(state, News::Lost, &had);
         }
         let stays = self.config.instance_id.is_some();
-        let left = self.aside(state, || self.broker.leave_group(group, &member.id, stays));
+        let leave = || self.broker.leave_group(group, &member.id, stays);
+        let left = self.aside(state, || self.do_operation(OpKind::LeaveGroup, leave));
+        // Nobody waits for an answer that is lost: the group finds out by itself.
+        let left = left.or_else(|error| error.again_at().map_or(Err(error), |_| Ok(())));
         state.membership.forget();
         let failed = state.membership.failed.take();
         first_error(state, [outcome.err(), left.err(), failed])
+    }
+
+    /// Does something for the group, or what a test has decided instead.
+    fn do_operation<T>(&self, kind: OpKind, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let context = &self.broker.context;
+        context.faults.run(&context.clock, || self.config.operation(kind), act)
     }
 
     /// Runs something with the state unlocked and marked as busy.

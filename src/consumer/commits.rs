@@ -7,45 +7,54 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::attempt::Attempt;
 use super::identity::{Identity, Who};
 use super::membership::is_about_membership;
 use super::wakeup::Wakeups;
 use crate::broker::{CommitRequest, Duty, Shared};
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::persist;
 use crate::types::Offsets;
 use crate::wait::{WaitQueue, Waiter, contain};
 
 /// Without it a clock that moves only for who waits would stand still while callbacks commit again.
 const DELAY: Duration = Duration::from_millis(1);
 
-type Callback = Box<dyn FnOnce(Result<()>) + Send>;
+pub(super) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// One of them.
-struct Commit {
+pub(super) struct Commit {
     number: u64,
     request: CommitRequest,
     /// Nobody asked for it but `enable.auto.commit`.
     is_auto: bool,
-    outcome: OnceLock<Result<()>>,
-    done: WaitQueue,
+    pub(super) outcome: OnceLock<Result<()>>,
+    pub(super) done: WaitQueue,
+}
+
+/// An auto-commit that failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    /// When.
+    pub(super) at: Duration,
+    /// Whether it is tried again soon, and not only when the next one is due.
+    pub(super) tries_again: bool,
 }
 
 /// All of one consumer, shared with its handles and committers.
 pub(super) struct Commits {
     /// No handle: neither a committer nor a handle keeps the broker open.
-    broker: Arc<Shared>,
+    pub(super) broker: Arc<Shared>,
     group: Result<String>,
-    identity: Arc<Identity>,
+    pub(super) identity: Arc<Identity>,
     wakeups: Arc<Wakeups>,
+    client_id: Arc<str>,
     queue: Mutex<Queue>,
     this: Weak<Self>,
 }
@@ -71,7 +80,7 @@ struct Queue {
     /// What auto-commit takes for committed may not be.
     outdated: bool,
     /// When an auto-commit failed.
-    refused: Option<Duration>,
+    refused: Option<Refused>,
     /// The consumer is gone, and so is who would run callbacks.
     is_gone: bool,
     auto_error: Option<Error>,
@@ -83,12 +92,14 @@ impl Commits {
         group: Result<String>,
         identity: Arc<Identity>,
         wakeups: Arc<Wakeups>,
+        client_id: &Arc<str>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             broker,
             group,
             identity,
             wakeups,
+            client_id: Arc::clone(client_id),
             queue: Mutex::default(),
             this: Weak::clone(this),
         })
@@ -116,20 +127,15 @@ impl Commits {
         self.check()?;
         let group = self.group.as_ref().map_err(Clone::clone)?;
         let by = who.committer(&self.broker, group)?;
-        let committed = self.broker.commit_offsets(group, by.as_ref(), offsets);
+        let clock = &self.broker.context.clock;
+        let committed = persist(clock, || self.attempt(group).commit(by.as_ref(), offsets));
         // After it: an auto-commit may have come between.
         self.queue.lock().outdated = true;
         committed
     }
 
-    /// Has these offsets committed, as the member that the consumer is now.
-    pub(super) fn commit_later(self: &Arc<Self>, offsets: Offsets) -> CommitHandle {
-        self.commit_later_as(self.identity.get(), offsets)
-    }
-
-    pub(super) fn commit_later_as(self: &Arc<Self>, who: Who, offsets: Offsets) -> CommitHandle {
-        let commit = self.push(who, offsets, false);
-        CommitHandle { commits: Arc::clone(self), commit, waiter: None }
+    fn attempt<'a>(&'a self, group: &'a str) -> Attempt<'a> {
+        Attempt { broker: &self.broker, client_id: &self.client_id, group }
     }
 
     /// The same for a poll, which waits for no sync.
@@ -140,7 +146,7 @@ impl Commits {
         }
     }
 
-    fn push(&self, who: Who, offsets: Offsets, is_auto: bool) -> Arc<Commit> {
+    pub(super) fn push(&self, who: Who, offsets: Offsets, is_auto: bool) -> Arc<Commit> {
         let group = self.group.as_ref().map_err(Clone::clone);
         let by = self.check().and(group).and_then(|group| who.committer(&self.broker, group));
         let by = by.and_then(|by| Ok((by, self.broker.logs_of(&offsets)?)));
@@ -157,7 +163,9 @@ impl Commits {
         let over = queue.is_over.then(|| Error::closed("consumer"));
         if let Some(error) = refused.or(over) {
             queue.outdated |= is_auto;
-            queue.refused = queue.refused.or(is_auto.then_some(now));
+            let tries_again = error.is_retriable();
+            let refused = is_auto.then_some(Refused { at: now, tries_again });
+            queue.refused = queue.refused.or(refused);
             let _ = commit.outcome.set(Err(error));
             return commit;
         }
@@ -195,7 +203,7 @@ impl Commits {
             let requests: Vec<&CommitRequest> =
                 batch.iter().map(|commit| &commit.request).collect();
             let mut outcomes = Vec::new();
-            contain(|| outcomes = self.broker.commit_all(group, &requests));
+            contain(|| outcomes = self.attempt(group).commit_all(&requests));
             let mut outcomes = outcomes.into_iter();
             {
                 let now = self.broker.context.clock.monotonic();
@@ -205,8 +213,10 @@ impl Commits {
                     if commit.is_auto
                         && let Err(error) = &outcome
                     {
-                        (queue.outdated, queue.refused) = (true, Some(now));
-                        if !is_about_membership(error) {
+                        let tries_again = error.is_retriable();
+                        let refused = Refused { at: now, tries_again };
+                        (queue.outdated, queue.refused) = (true, Some(refused));
+                        if !is_about_membership(error) && error.again_at().is_none() {
                             queue.auto_error = Some(error.clone());
                         }
                     }
@@ -231,7 +241,8 @@ impl Commits {
         let has_news = {
             let queue = self.queue.lock();
             let is_done = |(commit, _): &(Arc<Commit>, Callback)| commit.outcome.get().is_some();
-            queue.auto_error.is_some() || queue.callbacks.front().is_some_and(is_done)
+            let failed = queue.auto_error.is_some() || queue.refused.is_some();
+            failed || queue.callbacks.front().is_some_and(is_done)
         };
         if has_news {
             self.wakeups.waiting.wake_all();
@@ -239,7 +250,7 @@ impl Commits {
     }
 
     /// Waits until a commit is made, and makes it if nobody does.
-    fn drive(&self, commit: &Commit) -> Result<()> {
+    pub(super) fn drive(&self, commit: &Commit) -> Result<()> {
         let waiter = Waiter::new();
         commit.done.add(&waiter);
         let outcome = loop {
@@ -257,6 +268,22 @@ impl Commits {
         };
         commit.done.remove(&waiter);
         outcome
+    }
+
+    /// Has a callback told what becomes of a commit: here, if the consumer is gone.
+    pub(super) fn call_back(&self, commit: &Arc<Commit>, callback: Callback) {
+        let mut queue = self.queue.lock();
+        let outcome = commit.outcome.get().filter(|_| queue.is_gone).cloned();
+        if let Some(outcome) = outcome {
+            drop(queue);
+            contain(|| callback(outcome));
+            return;
+        }
+        let before = |(other, _): &(Arc<Commit>, Callback)| other.number <= commit.number;
+        let place = queue.callbacks.partition_point(before);
+        queue.callbacks.insert(place, (Arc::clone(commit), callback));
+        drop(queue);
+        self.wake_polls();
     }
 
     /// Returns when all that were asked for before are made. Inside a callback that one of them
@@ -325,7 +352,7 @@ impl Commits {
     }
 
     /// When an auto-commit failed since the last call.
-    pub(super) fn take_refused(&self) -> Option<Duration> {
+    pub(super) fn take_refused(&self) -> Option<Refused> {
         self.queue.lock().refused.take()
     }
 
@@ -373,123 +400,6 @@ impl Duty for Commits {
     fn close(&self) {
         self.run();
         self.end();
-    }
-}
-
-/// The outcome of a commit that is made later: wait for it, await it, have it called back, or drop
-/// it; the commit is made all the same. It keeps neither the consumer nor the broker.
-///
-/// ```
-/// # use std::time::Duration;
-/// # use logreel::{Broker, OffsetReset, ProducerRecord};
-/// # let broker = Broker::in_memory();
-/// # broker.producer().build()?.send(ProducerRecord::to("t").value("x")).wait()?;
-/// let settings = broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest);
-/// let consumer = settings.build()?;
-/// consumer.subscribe(["t"])?;
-/// consumer.poll(Duration::from_secs(1))?;
-/// let handle = consumer.commit_async();
-/// handle.wait()?;
-/// assert_eq!(consumer.committed(&("t", 0).into())?.map(|c| c.offset()), Some(1));
-/// # Ok::<(), logreel::Error>(())
-/// ```
-pub struct CommitHandle {
-    commits: Arc<Commits>,
-    commit: Arc<Commit>,
-    waiter: Option<Arc<Waiter>>,
-}
-
-impl CommitHandle {
-    /// Blocks until the commit is durable, or failed. If nobody makes it, this thread does.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Consumer::commit_offsets`](crate::Consumer::commit_offsets); it is not tried
-    /// again. `IllegalState` inside a callback of a producer that this very commit runs.
-    pub fn wait(self) -> Result<()> {
-        self.commits.drive(&self.commit)
-    }
-
-    /// The outcome, if it is known already. Does not block and does no work.
-    #[must_use]
-    pub fn try_get(&self) -> Option<Result<()>> {
-        self.commit.outcome.get().cloned()
-    }
-
-    /// Has `callback` called with the outcome by a later poll, commit or close of the consumer, on
-    /// the thread that makes that call, in the order of the commits and with no lock held, so that
-    /// it may commit. A panic in it hurts nobody else. When the consumer is dropped instead of
-    /// closed it is not called; when the consumer is gone already, it is called here.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use logreel::Broker;
-    /// # let broker = Broker::in_memory();
-    /// # let consumer = broker.consumer().group_id("g").build()?;
-    /// # consumer.assign([("t", 0)])?;
-    /// consumer.poll(Duration::ZERO)?;
-    /// consumer.commit_async().on_complete(|outcome| {
-    ///     if let Err(error) = outcome {
-    ///         eprintln!("not committed: {error}");
-    ///     }
-    /// });
-    /// consumer.close()?;
-    /// # Ok::<(), logreel::Error>(())
-    /// ```
-    pub fn on_complete(self, callback: impl FnOnce(Result<()>) + Send + 'static) {
-        let (commits, commit) = (Arc::clone(&self.commits), Arc::clone(&self.commit));
-        let mut queue = commits.queue.lock();
-        let outcome = commit.outcome.get().filter(|_| queue.is_gone).cloned();
-        if let Some(outcome) = outcome {
-            drop(queue);
-            contain(|| callback(outcome));
-            return;
-        }
-        let before = |(other, _): &(Arc<Commit>, Callback)| other.number <= commit.number;
-        let place = queue.callbacks.partition_point(before);
-        queue.callbacks.insert(place, (commit, Box::new(callback)));
-        drop(queue);
-        commits.wake_polls();
-    }
-}
-
-impl Future for CommitHandle {
-    type Output = Result<()>;
-
-    /// With threads this does no I/O: it leaves its waker and a thread of the broker makes the
-    /// commit. Without, it makes it; on a manual mock clock it is `Pending` until the clock is
-    /// moved.
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let broker = &this.commits.broker;
-        if !broker.context.clock.wakes_futures(broker.config.has_threads()) {
-            return Poll::Ready(this.commits.drive(&this.commit));
-        }
-        let waiter = this.waiter.get_or_insert_with(|| {
-            let waiter = Waiter::new();
-            this.commit.done.add(&waiter);
-            waiter
-        });
-        // A signal that came before means that the outcome is there.
-        waiter.leave(context.waker());
-        match this.try_get() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for CommitHandle {
-    fn drop(&mut self) {
-        if let Some(waiter) = &self.waiter {
-            self.commit.done.remove(waiter);
-        }
-    }
-}
-
-impl fmt::Debug for CommitHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CommitHandle({:?})", self.commit.outcome.get())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::commits::{CommitHandle, Commits};
+use super::commit_handle::CommitHandle;
+use super::commits::Commits;
 use super::handle::Consumer;
 use super::identity::Who;
 use super::records::Placed;

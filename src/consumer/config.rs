@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use super::assignors::Assignors;
 use super::reset::OffsetReset;
-use crate::broker::{Broker, is_network_key};
+use crate::broker::{Broker, Handle, is_network_key};
 use crate::coordinator::assignor::Assignor;
 use crate::error::{Error, Result};
-use crate::types::IsolationLevel;
+use crate::faults::{OpKind, Operation};
+use crate::log::Log;
+use crate::types::{
+    IsolationLevel, OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, TopicPartition,
+};
 
 /// The settings of a consumer.
 #[derive(Clone, Debug)]
@@ -55,6 +59,44 @@ impl Default for ConsumerConfig {
             max_poll_interval: Duration::from_secs(300),
             assignors: Assignors::default(),
         }
+    }
+}
+
+impl ConsumerConfig {
+    /// An operation of the consumer with these settings.
+    pub(super) fn operation(&self, kind: OpKind) -> Operation {
+        let operation = Operation::new(kind);
+        let operation = match &self.client_id {
+            Some(client_id) => operation.by(client_id),
+            None => operation,
+        };
+        match &self.group_id {
+            Some(group) => operation.of_group(group),
+            None => operation,
+        }
+    }
+
+    /// What the group has committed for a partition.
+    pub(super) fn committed(
+        &self,
+        broker: &Handle,
+        group: &str,
+        tp: &TopicPartition,
+    ) -> Result<Option<OffsetAndMetadata>> {
+        let operation = || self.operation(OpKind::FetchOffsets).on(tp);
+        let committed = || broker.committed(group, tp);
+        broker.context.faults.run(&broker.context.clock, operation, committed)
+    }
+
+    /// Looks an offset up in a log.
+    pub(super) fn offset_for(
+        &self,
+        log: &Log,
+        spec: OffsetSpec,
+    ) -> Result<Option<OffsetAndTimestamp>> {
+        let operation = || self.operation(OpKind::ListOffsets).on(&log.tp);
+        let find = || log.offset_for(spec, self.isolation);
+        log.context.faults.run(&log.context.clock, operation, find)
     }
 }
 

@@ -11,6 +11,7 @@ use super::state::{State, Wants};
 use super::wakeup::{WakeupHandle, Wakeups};
 use crate::broker::Handle;
 use crate::error::{Error, ErrorKind, Result};
+use crate::faults::persist;
 use crate::types::{IsolationLevel, OffsetAndMetadata, Offsets, TopicPartition};
 use crate::wait::{QuietGuard, QuietMutex};
 
@@ -47,7 +48,7 @@ pub struct Consumer {
     pub(super) state: QuietMutex<State>,
     pub(super) wakeups: Arc<Wakeups>,
     pub(super) commits: Arc<Commits>,
-    pub(super) client_id: Arc<str>,
+    pub(crate) client_id: Arc<str>,
 }
 
 impl ConsumerBuilder {
@@ -63,17 +64,19 @@ impl ConsumerBuilder {
 }
 
 impl Consumer {
-    fn new(broker: Handle, config: ConsumerConfig) -> Result<Self> {
+    fn new(broker: Handle, mut config: ConsumerConfig) -> Result<Self> {
         broker.check_open()?;
         let client_id = match (&config.client_id, &config.group_id) {
             (Some(client_id), _) => Arc::clone(client_id),
             (None, Some(group)) => format!("consumer-{group}-{}", broker.next_client()).into(),
             (None, None) => format!("consumer-{}", broker.next_client()).into(),
         };
+        config.client_id = Some(Arc::clone(&client_id));
         let (state, wakeups) = (State::default(), Arc::<Wakeups>::default());
         let group = State::group(&config).map(str::to_owned);
         let identity = Arc::clone(&state.identity);
-        let commits = Commits::new(broker.shared(), group, identity, Arc::clone(&wakeups));
+        let commits =
+            Commits::new(broker.shared(), group, identity, Arc::clone(&wakeups), &client_id);
         Ok(Self { broker, config, state: QuietMutex::new(state), wakeups, commits, client_id })
     }
 
@@ -168,12 +171,7 @@ impl Consumer {
         state: &mut QuietGuard<'_, State>,
         now: Option<Duration>,
     ) -> Result<()> {
-        if self.commits.take_outdated() {
-            state.forget_committed();
-        }
-        if let Some(at) = self.commits.take_refused() {
-            state.delay_auto_commit(at);
-        }
+        self.see_commits(state);
         let offsets = state.auto_commit_due(&self.broker, &self.config, now);
         if now.is_none() {
             self.aside(state, || self.commits.commit_now(&offsets))?;
@@ -181,8 +179,20 @@ impl Consumer {
             // A failure takes it back.
             state.note_committed(&offsets);
             self.aside(state, || self.commits.auto_commit(offsets));
+            // Without threads it has been made by now.
+            self.see_commits(state);
         }
         self.commits.take_auto_error()
+    }
+
+    /// Takes note of what became of commits that were made later.
+    fn see_commits(&self, state: &mut State) {
+        if self.commits.take_outdated() {
+            state.forget_committed();
+        }
+        if let Some(refused) = self.commits.take_refused() {
+            state.delay_auto_commit(refused.at, refused.tries_again);
+        }
     }
 
     /// Looks for what another process wrote.
@@ -261,7 +271,8 @@ impl Consumer {
     ///
     /// `INVALID_GROUP_ID` without a group; `COORDINATOR_NOT_AVAILABLE`.
     pub fn committed(&self, tp: &TopicPartition) -> Result<Option<OffsetAndMetadata>> {
-        self.broker.committed(State::group(&self.config)?, tp)
+        let group = State::group(&self.config)?;
+        persist(&self.broker.context.clock, || self.config.committed(&self.broker, group, tp))
     }
 
     /// The partitions this consumer reads now; empty until a `poll` has joined the group.

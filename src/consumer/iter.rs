@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::handle::{Consumer, Polling};
 use super::records::{Record, Records};
 use crate::error::Result;
+use crate::faults::persist;
 
 impl Consumer {
     /// The records one by one, blocking for more without end; [`Iter::until_idle`] bounds it. Each
@@ -59,12 +60,17 @@ impl Consumer {
     /// As [`poll`](Self::poll), but for `Wakeup`, as it does not wait. The positions are then where
     /// they were: a poll hands out what comes before damage.
     pub fn read_to_end(&self) -> Result<Records> {
+        persist(&self.broker.context.clock, || self.read_to_end_once())
+    }
+
+    fn read_to_end_once(&self) -> Result<Records> {
         self.broker.check_open()?;
         // Batches that linger past their time belong to what there is.
         self.broker.run_awaited();
         let now = self.broker.context.clock.monotonic();
         let _polling = Polling::begin(self);
         let mut state = self.enter()?;
+        state.end_rests(now);
         self.prepare(&mut state, now)?;
         state.read_to_end(&self.config)
     }

@@ -159,6 +159,9 @@ mod runs;
 
 mod records;
 
+#[cfg(feature = "testing")]
+mod all;
+
 mod get;
 
 mod position;
@@ -173,7 +176,11 @@ mod state;
 
 mod wakeup;
 
+mod attempt;
+
 mod commits;
+
+mod commit_handle;
 
 mod handle;
 
@@ -198,7 +205,7 @@ pub use crate::coordinator::assignor::{
     Assignment, Assignor, CooperativeStickyAssignor, RangeAssignor, RebalanceProtocol,
     RoundRobinAssignor, StickyAssignor, Subscription,
 };
-pub use commits::CommitHandle;
+pub use commit_handle::CommitHandle;
 pub use committer::Committer;
 pub use config::ConsumerBuilder;
 #[cfg(feature = "stream")]

@@ -7,6 +7,7 @@ use super::handle::Consumer;
 use super::position::Position;
 use super::state::{State, Wants};
 use crate::error::{Error, ErrorCode, Result};
+use crate::faults::persist;
 use crate::log::Log;
 use crate::types::{OffsetAndTimestamp, OffsetSpec, TopicPartition};
 use crate::wait::QuietGuard;
@@ -26,12 +27,21 @@ impl Consumer {
     /// `IllegalState` when the partition is not assigned; as [`poll`](Self::poll) where the
     /// position has to be found out.
     pub fn position(&self, tp: &TopicPartition) -> Result<i64> {
+        persist(&self.broker.context.clock, || self.position_once(tp))
+    }
+
+    fn position_once(&self, tp: &TopicPartition) -> Result<i64> {
         let mut state = self.state.lock();
         self.see_topics(&mut state)?;
         if state.position_mut(tp)?.offset.is_none() {
+            state.end_rests(self.broker.context.clock.monotonic());
             state.resolve(&self.broker, &self.config)?;
         }
-        let offset = state.position_mut(tp)?.offset;
+        let position = state.position_mut(tp)?;
+        if let (None, Some(error)) = (position.offset, &position.resting) {
+            return Err(error.clone());
+        }
+        let offset = position.offset;
         if let (None, Some(group)) = (offset, self.config.group_id.as_deref()) {
             // A transaction is about to move it.
             self.broker.committed(group, tp)?;
@@ -118,10 +128,17 @@ impl Consumer {
     }
 
     fn seek_each(&self, targets: Option<Vec<TopicPartition>>, spec: OffsetSpec) -> Result<()> {
+        let clock = &self.broker.context.clock;
+        persist(clock, || self.seek_each_once(targets.as_deref(), spec))
+    }
+
+    fn seek_each_once(&self, targets: Option<&[TopicPartition]>, spec: OffsetSpec) -> Result<()> {
         let mut state = self.state.lock();
         self.see_topics(&mut state)?;
-        let targets =
-            targets.unwrap_or_else(|| state.positions.iter().map(|p| p.tp.clone()).collect());
+        let targets = match targets {
+            Some(targets) => targets.to_vec(),
+            None => state.positions.iter().map(|p| p.tp.clone()).collect(),
+        };
         let find = |tp| self.find(state.position_mut(tp)?, spec);
         let found: Vec<i64> = targets.iter().map(find).collect::<Result<_>>()?;
         for (tp, offset) in targets.iter().zip(found) {
@@ -143,7 +160,7 @@ impl Consumer {
             spec => {
                 let log = position.log.as_ref();
                 let log = log.ok_or_else(|| Error::unknown_topic(tp.topic()).on(tp))?;
-                let found = log.offset_for(spec, self.config.isolation)?;
+                let found = self.config.offset_for(log, spec)?;
                 let end = || log.readable_end(self.config.isolation);
                 Ok(found.map_or_else(end, |found| found.offset))
             }
@@ -307,7 +324,9 @@ impl Consumer {
                 return Err(Error::kafka(ErrorCode::InvalidRequest, message).on(&tp));
             }
             let spec = OffsetSpec::Timestamp(timestamp);
-            let found = self.log(&tp)?.offset_for(spec, self.config.isolation)?;
+            let log = self.log(&tp)?;
+            let clock = &self.broker.context.clock;
+            let found = persist(clock, || self.config.offset_for(&log, spec))?;
             Ok((tp, found))
         };
         times.into_iter().map(find).collect()
@@ -322,7 +341,7 @@ impl Consumer {
     ///
     /// `INVALID_GROUP_ID` without a group; `COORDINATOR_NOT_AVAILABLE`.
     pub fn lag(&self) -> Result<BTreeMap<TopicPartition, Option<u64>>> {
-        let group = State::group(&self.config)?;
+        State::group(&self.config)?;
         let mut state = self.state.lock();
         self.see_topics(&mut state)?;
         let assigned: Vec<_> =
@@ -330,7 +349,7 @@ impl Consumer {
         drop(state);
         let mut lags = BTreeMap::new();
         for (tp, log) in assigned {
-            let committed = self.broker.committed(group, &tp)?;
+            let committed = self.committed(&tp)?;
             let lag = match (log, committed) {
                 (Some(log), Some(committed)) => {
                     if self.broker.read_only {

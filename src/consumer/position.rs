@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::config::ConsumerConfig;
 use super::records::Records;
 use super::runs::Unread;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::faults::OpKind;
 use crate::log::{Cursor, Log, ReadOptions};
 use crate::types::{OffsetAndMetadata, TopicPartition};
 
@@ -35,12 +36,15 @@ pub(crate) struct Position {
     ahead: VecDeque<Unread>,
     /// Gives nothing until it is resumed.
     pub(crate) paused: bool,
+    /// Why nothing is asked for until the moment that the error tells.
+    pub(crate) resting: Option<Error>,
 }
 
 impl Position {
     pub(crate) fn new(tp: TopicPartition, log: Option<Arc<Log>>) -> Self {
         let cursor = Cursor::new(0);
-        Self { tp, log, offset: None, epoch: None, cursor, ahead: VecDeque::new(), paused: false }
+        let (ahead, paused, resting) = (VecDeque::new(), false, None);
+        Self { tp, log, offset: None, epoch: None, cursor, ahead, paused, resting }
     }
 
     /// Goes to another place; what was read ahead is dropped.
@@ -62,7 +66,7 @@ impl Position {
         let has_news = offset < log.readable_end(config.isolation)
             || self.is_lost()
             || (offset == log.end_offset() && log.end_error().is_some());
-        !self.ahead.is_empty() || (has_news && !log.is_deleted())
+        !self.ahead.is_empty() || (has_news && self.resting.is_none() && !log.is_deleted())
     }
 
     /// Whether there is more than was read ahead.
@@ -70,6 +74,7 @@ impl Position {
         let Some(log) = &self.log else { return false };
         self.offset.is_some()
             && (self.cursor.offset() < log.readable_end(config.isolation) || self.is_lost())
+            && self.resting.is_none()
             && !log.is_deleted()
     }
 
@@ -77,6 +82,11 @@ impl Position {
     fn is_lost(&self) -> bool {
         let (Some(log), Some(offset)) = (&self.log, self.offset) else { return false };
         offset < log.start_offset() || offset > log.end_offset()
+    }
+
+    /// Whether it waits for a transaction that is about to move the group's commit.
+    pub(crate) fn is_unstable(&self) -> bool {
+        self.log.is_some() && self.offset.is_none() && self.resting.is_none()
     }
 
     pub(crate) fn has_ahead(&self) -> bool {
@@ -105,6 +115,9 @@ impl Position {
         at_least_one: bool,
     ) -> Result<usize> {
         let Some(offset) = self.offset else { return Ok(0) };
+        if self.resting.is_some() {
+            return Ok(0);
+        }
         let options = ReadOptions {
             max_bytes,
             at_least_one,
@@ -115,7 +128,15 @@ impl Position {
         if self.ahead.is_empty() && self.cursor.offset() != offset {
             self.cursor = Cursor::new(offset);
         }
-        let batches = match log.fetch(&mut self.cursor, options) {
+        let (begun, cursor) = (self.cursor.clone(), &mut self.cursor);
+        let operation = || config.operation(OpKind::Fetch).on(&self.tp);
+        let fetch = || log.fetch(cursor, options);
+        let fetched = log.context.faults.run(&log.context.clock, operation, fetch);
+        if fetched.is_err() && log.context.faults.is_active() {
+            // Perhaps it was read, and the answer was lost.
+            self.cursor = begun;
+        }
+        let batches = match fetched {
             // Just now: the next look finds that the topic is gone, and waits for another.
             Err(_) if log.is_deleted() => return Ok(0),
             fetched => fetched?,

@@ -68,6 +68,8 @@ pub(crate) struct State {
     answered: bool,
     /// The broker's topics when they were last looked at.
     pub(crate) seen_topics: Option<u64>,
+    /// Why the group and the broker are asked for nothing until the moment that the error tells.
+    pub(crate) resting: Option<Error>,
     next_auto_commit: Option<Duration>,
     /// What was committed last, so that an idle consumer commits nothing.
     committed: BTreeMap<TopicPartition, i64>,
@@ -158,10 +160,28 @@ impl State {
         self.committed.clear();
     }
 
+    /// Ends what rests are over.
+    pub(crate) fn end_rests(&mut self, now: Duration) {
+        let is_over = |error: &mut Error| error.again_at().is_none_or(|at| at <= now);
+        self.resting.take_if(is_over);
+        for position in &mut self.positions {
+            position.resting.take_if(is_over);
+        }
+    }
+
+    /// When the first rest is over.
+    pub(crate) fn rest_end(&self) -> Option<Duration> {
+        let positions = self.positions.iter().filter_map(|position| position.resting.as_ref());
+        positions.chain(&self.resting).filter_map(Error::again_at).min()
+    }
+
     /// Finds out where to read in every partition that does not know it yet.
     pub(crate) fn resolve(&mut self, broker: &Handle, config: &ConsumerConfig) -> Result<()> {
         for position in &mut self.positions {
             let Some(log) = position.log.clone() else { continue };
+            if position.resting.is_some() {
+                continue;
+            }
             if let Some(offset) = position.offset
                 && offset >= log.start_offset()
                 && offset <= log.end_offset()
@@ -170,9 +190,13 @@ impl State {
             }
             let committed = match (position.offset, config.group_id.as_deref()) {
                 (None, Some(group)) if !group.is_empty() => {
-                    match broker.committed(group, &position.tp) {
+                    match config.committed(broker, group, &position.tp) {
                         // It waits for the transaction to end (KIP-447).
                         Err(error) if is_unstable(&error) => continue,
+                        Err(error) if error.again_at().is_some() => {
+                            position.resting = Some(error);
+                            continue;
+                        }
                         committed => committed?.map(|committed| committed.offset()),
                     }
                 }
@@ -205,8 +229,12 @@ impl State {
                     .on(&position.tp));
                 }
             };
-            let found = match log.offset_for(spec, config.isolation) {
+            let found = match config.offset_for(&log, spec) {
                 Err(_) if log.is_deleted() => continue,
+                Err(error) if error.again_at().is_some() => {
+                    position.resting = Some(error);
+                    continue;
+                }
                 found => found?,
             };
             let end = || log.readable_end(config.isolation);
@@ -217,13 +245,13 @@ impl State {
 
     /// Whether a position waits for a transaction that is about to move the group's commit.
     pub(crate) fn is_unstable(&self) -> bool {
-        self.positions.iter().any(|position| position.log.is_some() && position.offset.is_none())
+        self.positions.iter().any(Position::is_unstable)
     }
 
     /// Whether the transaction that one of those waits for has ended.
     pub(crate) fn has_become_stable(&self, broker: &Handle, config: &ConsumerConfig) -> bool {
         let Some(group) = config.group_id.as_deref() else { return false };
-        let waiting = self.positions.iter().filter(|p| p.log.is_some() && p.offset.is_none());
+        let waiting = self.positions.iter().filter(|position| position.is_unstable());
         waiting
             .map(|position| broker.committed(group, &position.tp))
             .any(|committed| !committed.is_err_and(|error| is_unstable(&error)))
@@ -246,6 +274,7 @@ impl State {
         for position in self.active() {
             match position.gather(config) {
                 Ok(Some(size)) => bytes += size,
+                Err(error) if error.again_at().is_some() => position.resting = Some(error),
                 // No more will come.
                 Ok(None) | Err(_) => return Hold::Free,
             }
@@ -283,6 +312,7 @@ impl State {
             };
             match position.fetch(config, limits, &mut records) {
                 Ok(read) => bytes += read,
+                Err(error) if error.again_at().is_some() => position.resting = Some(error),
                 // What others gave is handed out first; the error comes again.
                 Err(_) if before > 0 => break,
                 Err(error) => {
@@ -393,9 +423,10 @@ impl State {
     }
 
     /// An auto-commit failed: the next one is not at once, whatever the interval is.
-    pub(crate) fn delay_auto_commit(&mut self, failed_at: Duration) {
+    pub(crate) fn delay_auto_commit(&mut self, failed_at: Duration, tries_again: bool) {
         let soonest = failed_at.saturating_add(RETRY_BACKOFF);
-        self.next_auto_commit = self.next_auto_commit.map(|at| at.max(soonest));
+        let next = |at: Duration| if tries_again { soonest } else { at.max(soonest) };
+        self.next_auto_commit = self.next_auto_commit.map(next);
     }
 
     /// When auto-commit has something to do next, as far as that is known.

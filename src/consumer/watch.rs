@@ -176,8 +176,19 @@ impl Consumer {
                 sources,
             }));
         };
-        self.prepare(&mut state, now)?;
-        let hold = state.hold(&self.config, now);
+        state.end_rests(now);
+        if state.resting.is_none()
+            && let Err(error) = self.prepare(&mut state, now)
+        {
+            if error.again_at().is_none() {
+                return Err(error);
+            }
+            state.resting = Some(error);
+        }
+        let hold = match state.resting {
+            Some(_) => Hold::Empty,
+            None => state.hold(&self.config, now),
+        };
         let mut is_ready = false;
         if hold == Hold::Free {
             let records = state.fetch(&self.config, max)?;
@@ -204,6 +215,7 @@ impl Consumer {
         let has_changed = match state.busy {
             // Whoever is busy wakes those that wait.
             Some(_) => false,
+            None if state.resting.is_some() => false,
             None => {
                 seen.was_busy
                     || state.is_ready(&self.config, hold)
@@ -240,10 +252,13 @@ impl Consumer {
             Hold::Until(until) => Some(until),
             Hold::Free | Hold::Empty => None,
         };
-        let commit = self.state.lock().next_auto_commit(&self.config);
+        let (rest, commit) = {
+            let state = self.state.lock();
+            (state.rest_end(), state.next_auto_commit(&self.config))
+        };
         // One that was just tried is tried again, but not at once.
         let soon = || self.broker.context.clock.monotonic().saturating_add(RETRY);
         let commit = commit.map(|at| at.max(soon()));
-        [follow, held, commit].into_iter().flatten().min()
+        [follow, held, rest, commit].into_iter().flatten().min()
     }
 }

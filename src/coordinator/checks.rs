@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::group::{Group, Phase};
+use super::group::Group;
 use super::member::{Entry, JoinRequest, Member, check_instance, unknown_member};
+use super::phase::Phase;
 use crate::error::{Error, ErrorCode, Result};
 
 impl Group {

@@ -19,43 +19,9 @@ use super::commits::Commits;
 use super::member::{
     Entry, JoinRequest, Lead, Member, Presence, Protocols, Standing, check_instance, unknown_member,
 };
+use super::phase::{Gathering, GroupLimits, Phase};
 use crate::error::{Error, ErrorCode, Result};
 use crate::types::TopicPartition;
-
-/// How far a rebalance has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Phase {
-    #[default]
-    Empty,
-    PreparingRebalance {
-        /// When those that have not joined are given up; `None` while nobody is there to wait.
-        until: Option<Duration>,
-        /// A group that was empty waits for others to come, too.
-        gathering: Option<Gathering>,
-    },
-    CompletingRebalance,
-    Stable,
-}
-
-/// How long a group that was empty waits for more members (KIP-134).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gathering {
-    pub(super) until: Duration,
-    /// How much longer it waits when somebody has come meanwhile.
-    pub(super) step: Duration,
-    /// How much longer it may wait in all.
-    pub(super) left: Duration,
-    pub(super) has_newcomer: bool,
-}
-
-/// What the broker allows groups.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GroupLimits {
-    /// Kafka's `group.max.size`.
-    pub(crate) max_size: usize,
-    /// Kafka's `group.initial.rebalance.delay.ms`.
-    pub(crate) initial_delay: Duration,
-}
 
 /// The state of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,6 +44,9 @@ pub(crate) struct Group {
     /// It has changed in what is stored of it.
     unstored: bool,
     places: u64,
+    /// What a test has decided in the place of leaders.
+    #[cfg(feature = "testing")]
+    forced: Option<forced::Forced>,
 }
 
 impl Group {
@@ -385,6 +354,8 @@ impl Group {
         if !is_due {
             return false;
         }
+        #[cfg(feature = "testing")]
+        self.force(&mut to);
         let given: BTreeSet<TopicPartition> = to.values().flatten().cloned().collect();
         let mut orphaned = false;
         for (id, entry) in &mut self.members {
@@ -481,6 +452,12 @@ impl Group {
         true
     }
 }
+
+#[cfg(feature = "testing")]
+mod forced;
+
+#[cfg(feature = "testing")]
+pub(crate) use forced::Forced;
 
 /// The topics a member wants, as it told this assignor.
 fn wanted_topics(protocols: &Protocols, protocol: &Arc<str>) -> Option<Vec<Arc<str>>> {

@@ -14,6 +14,8 @@ mod commits;
 
 mod member;
 
+mod phase;
+
 mod group;
 
 mod checks;
@@ -27,10 +29,13 @@ mod transaction;
 mod transaction_log;
 
 pub(crate) use commits::{check_position, commit_record};
-pub(crate) use group::{Group, GroupLimits};
+#[cfg(feature = "testing")]
+pub(crate) use group::Forced;
+pub(crate) use group::Group;
 pub use member::GroupMetadata;
 pub(crate) use member::{JoinRequest, Lead, Member, MemberView, Standing, unknown_member};
 pub(crate) use offsets::{CommitValue, GroupValue, OffsetsKey, group_partition};
+pub(crate) use phase::GroupLimits;
 pub(crate) use protocol::MemberMetadata;
 pub use stored::GroupState;
 pub(crate) use stored::{GroupView, HOST};

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::group::{Group, Phase};
+use super::group::Group;
 use super::member::{Entry, MemberView, Presence};
 use super::offsets::{GroupMember, GroupValue};
+use super::phase::Phase;
 use super::protocol::{MemberMetadata, decode_assignment, encode_assignment};
 use crate::types::TopicPartition;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::group::{Group, Phase};
+use super::group::Group;
 use super::member::Entry;
+use super::phase::Phase;
 
 impl Group {
     /// When something happens next if nobody does anything.

@@ -150,7 +150,19 @@ impl TransactionMeta {
         ))
     }
 
-    fn check_settled(&self) -> Result<()> {
+    /// Whether the transaction that `who` had was ended like this, and nothing came after: its
+    /// answer may have been lost (KIP-890).
+    pub(crate) fn was_ended_by(&self, who: ProducerIdent, outcome: Outcome) -> bool {
+        let state = match outcome {
+            Outcome::Commit => TransactionState::CompleteCommit,
+            Outcome::Abort => TransactionState::CompleteAbort,
+        };
+        let next = who.epoch.checked_add(1).map(|epoch| ProducerIdent { epoch, ..who });
+        self.state == state && next == Some(self.producer)
+    }
+
+    /// Fails while markers of its last transaction are missing.
+    pub(crate) fn check_settled(&self) -> Result<()> {
         if self.prepared().is_some() {
             let message = "the transaction before is being ended";
             return Err(Error::kafka(ErrorCode::ConcurrentTransactions, message));

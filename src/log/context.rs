@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::producers::ProducerStates;
 use super::trash::Trash;
+use crate::faults::Faults;
 use crate::metrics::{Counters, count};
 use crate::random::Random;
 use crate::storage::{FilePath, Open, Storage};
@@ -25,6 +26,8 @@ const MAPS_MAX: usize = 4096;
 pub(crate) struct LogContext {
     pub(crate) storage: Storage,
     pub(crate) clock: Clock,
+    /// What tests have go wrong.
+    pub(crate) faults: Faults,
     pub(crate) random: Random,
     pub(crate) counters: Counters,
     pub(crate) maps: Maps,
@@ -198,6 +201,7 @@ impl LogContext {
         Arc::new(Self {
             storage,
             clock: Clock::system(),
+            faults: Faults::default(),
             random: Random::seeded(1),
             counters: Counters::default(),
             maps,

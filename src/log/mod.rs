@@ -82,6 +82,9 @@ mod follow;
 
 pub(crate) mod verify;
 
+#[cfg(feature = "testing")]
+mod forcing;
+
 pub(crate) use append::{Appended, Sealed, check_records};
 pub(crate) use config::TopicConfig;
 pub(crate) use context::LogContext;

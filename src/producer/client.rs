@@ -11,6 +11,7 @@ use super::memory::Memory;
 use super::session::Session;
 use crate::broker::Shared;
 use crate::error::{Error, Result};
+use crate::faults::{OpKind, Operation};
 use crate::time::Clock;
 use crate::wait::Waiter;
 
@@ -85,7 +86,10 @@ impl Client {
 
     /// An id that nobody has had.
     pub(super) fn new_id(&self) -> Result<i64> {
-        self.broker.producer_ids.next(&self.broker.context)
+        let context = &self.broker.context;
+        let operation = || Operation::new(OpKind::InitProducer);
+        let next = || self.broker.producer_ids.next(context);
+        context.faults.run(&context.clock, operation, next)
     }
 
     /// How long to wait after so many failures: doubling, give or take a fifth so that many who

@@ -115,11 +115,11 @@ mod piece;
 
 mod round;
 
+mod struck;
+
 mod queue;
 
 mod discard;
-
-mod struck;
 
 mod drive;
 

@@ -20,6 +20,7 @@ use super::identity::{Identity, Stamp};
 use super::piece::Piece;
 use super::round::Round;
 use super::slot::{AfterSync, BatchSlot, Home, Run, Runner};
+use super::struck::Struck;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{Appended, Log, TopicConfig, check_records};
 use crate::metrics::count;
@@ -248,20 +249,18 @@ impl PartitionQueue {
         if let Err(error) = self.identify(held) {
             return self.failed(held, error, false, which, round);
         }
-        let faulty = self.faults_are_set();
-        if let Some(error) = self.fault_before() {
+        let id = self.client.session.as_ref().map(|session| session.id());
+        let struck = Struck::of(&self.log, id);
+        if let Some(error) = struck.as_ref().and_then(Struck::instead) {
             return self.failed(held, error, false, which, round);
         }
         // An answer can only be lost for the last batch that was tried.
-        let tried = if faulty { 1 } else { held.waiting.len() };
+        let tried = if struck.is_some() { 1 } else { held.waiting.len() };
         let mut placed = std::mem::take(&mut held.placed);
         placed.clear();
         let pieces = held.waiting.make_contiguous().get_mut(..tried).unwrap_or_default();
         let appended = self.log.append_all(pieces, &mut placed);
-        if faulty
-            && appended.is_ok()
-            && let Some(error) = self.fault_after()
-        {
+        if let Some(error) = struck.and_then(|struck| struck.answer(&self.log, &appended)) {
             return self.failed(held, error, true, which, round);
         }
         for appended in placed.drain(..) {
@@ -306,6 +305,10 @@ impl PartitionQueue {
         which: Run,
         round: &mut Round,
     ) -> bool {
+        if let Some(at) = error.held_until().filter(|_| which != Run::Last) {
+            held.backoff = Some(at);
+            return false;
+        }
         let Some(piece) = held.waiting.front_mut() else { return false };
         piece.lost |= lost;
         piece.attempts = piece.attempts.saturating_add(1);
@@ -319,6 +322,7 @@ impl PartitionQueue {
             && self.client.config.idempotence;
         let may_retry = which != Run::Last
             && attempts <= self.client.config.retries
+            && !error.is_surfaced()
             && self.log.halt().is_none();
         if may_retry && (lost_count || error.is_retriable()) {
             if lost_count {

@@ -4,6 +4,7 @@
 //! transaction, which writes a record; and a leaf under the drain token, where batches look for
 //! their epoch. Failed ones leave their error here.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use crate::broker::Shared;
 use crate::coordinator::{GroupMetadata, Outcome, ProducerIdent};
 use crate::error::{Error, ErrorCode, ErrorKind, Result};
+use crate::faults::{OpKind, Operation, persist};
 use crate::types::{Offsets, TopicPartition};
 use crate::wait::Quiet;
 
@@ -75,6 +77,29 @@ impl Session {
 
     /// Takes a partition into the transaction before anything is sent to it.
     pub(super) fn join(&self, broker: &Shared, tp: &TopicPartition) -> Result<()> {
+        if self.state.lock().partitions.contains(tp) {
+            return Ok(());
+        }
+        let add = || self.join_once(broker, tp);
+        self.ask(broker, |operation| operation.on(tp), OpKind::AddPartitionsToTxn, add)
+    }
+
+    /// Asks the coordinator for something, or meets what a test has decided instead.
+    fn ask<T>(
+        &self,
+        broker: &Shared,
+        about: impl Fn(Operation) -> Operation,
+        kind: OpKind,
+        act: impl Fn() -> Result<T>,
+    ) -> Result<T> {
+        let context = &broker.context;
+        let operation = || about(Operation::new(kind).of_transaction(&self.id));
+        let once = || context.faults.run(&context.clock, operation, &act);
+        let clock = &context.clock;
+        persist(clock, || once().map_err(|error| context.faults.while_markers_wait(clock, error)))
+    }
+
+    fn join_once(&self, broker: &Shared, tp: &TopicPartition) -> Result<()> {
         // The record that is written wakes who reads the coordinator's log.
         let _quiet = Quiet::new();
         let mut state = self.state.lock();
@@ -110,7 +135,11 @@ impl Session {
             state.known = true;
             state.who
         };
-        let sent = broker.commit_in_transaction(&self.id, who, group, offsets);
+        let about = |operation: Operation| {
+            operation.of_group(group.group_id()).on_all(offsets.iter().map(|(tp, _)| tp))
+        };
+        let commit = || broker.commit_in_transaction(&self.id, who, group, offsets);
+        let sent = self.ask(broker, about, OpKind::TxnOffsetCommit, commit);
         sent.inspect_err(|error| self.note(error))
     }
 
@@ -126,11 +155,12 @@ impl Session {
             let state = self.state.lock();
             (state.who, state.known)
         };
-        let ended = if known {
-            broker.end_transaction(&self.id, who, outcome)
-        } else {
-            broker.check_owner(&self.id, who)
+        let is_retry = Cell::new(false);
+        let end = || match known {
+            true => broker.end_transaction(&self.id, who, outcome, is_retry.replace(true)),
+            false => broker.check_owner(&self.id, who),
         };
+        let ended = self.ask(broker, |operation| operation, OpKind::EndTxn, end);
         let mut state = self.state.lock();
         match ended {
             Ok(next) => {

@@ -12,6 +12,7 @@ use super::queue::PartitionQueue;
 use super::sticky::Sticky;
 use crate::broker::TopicState;
 use crate::error::Result;
+use crate::faults::persist;
 use crate::types::TopicId;
 
 /// A topic as this producer knows it.
@@ -82,7 +83,8 @@ impl Topics {
         }
         let mut gone = self.refresh();
         let topic = loop {
-            match self.client.broker.topic_or_create(name) {
+            let broker = &self.client.broker;
+            match persist(&broker.context.clock, || broker.topic_or_create(name)) {
                 Err(error) => break Err(error),
                 // Else it was deleted, and perhaps made anew, after that look.
                 Ok(state) => {

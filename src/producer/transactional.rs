@@ -11,6 +11,7 @@ use super::record::ProducerRecord;
 use super::session::Session;
 use crate::coordinator::{GroupMetadata, Outcome};
 use crate::error::{Error, Result};
+use crate::faults::{OpKind, Operation, persist};
 use crate::types::Offsets;
 
 /// Sends records in transactions: what one of them sent to any number of partitions, and the
@@ -86,7 +87,13 @@ impl ProducerBuilder {
         }
         let broker = self.broker.handle().clone();
         let deadline = broker.context.clock.deadline(config.max_block);
-        let who = broker.init_transactions(&id, config.transaction_timeout, deadline)?;
+        let context = &broker.context;
+        let operation = || Operation::new(OpKind::InitProducer).of_transaction(&id);
+        let init = || broker.init_transactions(&id, config.transaction_timeout, deadline);
+        let init_once = || context.faults.run(&context.clock, operation, init);
+        let clock = &context.clock;
+        let init = || init_once().map_err(|error| context.faults.while_markers_wait(clock, error));
+        let who = persist(clock, init)?;
         let session = Arc::new(Session::new(id, who));
         let producer = Producer::new(broker, config, Some(Arc::clone(&session)))?;
         Ok(TransactionalProducer { producer, session })

@@ -133,6 +133,19 @@ pub(crate) trait Backend: Debug + Send + Sync {
     fn is_volatile(&self) -> bool {
         false
     }
+
+    /// A copy of everything as it is now, if that costs little. With `ends` nothing more can be
+    /// read or written in the original, as if its process were gone.
+    #[cfg(feature = "testing")]
+    fn copy(&self, _ends: bool) -> Option<super::Storage> {
+        None
+    }
+
+    /// One of the things that a power cut may leave now, if that is known; the original ends.
+    #[cfg(feature = "testing")]
+    fn cut_power(&self, _seed: u64) -> Option<super::Storage> {
+        None
+    }
 }
 
 /// The error of a change through a handle that was opened for reading.

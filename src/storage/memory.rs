@@ -97,8 +97,7 @@ impl Backend for Memory {
         let mut tree = self.tree.lock();
         let file = if open == Open::CreateNew {
             let modified = self.clock.wall_millis();
-            let file =
-                Arc::new(MemoryFile(RwLock::new(Body { content: Content::default(), modified })));
+            let file = Arc::new(MemoryFile(RwLock::new(Body::new(modified))));
             tree.create(path, Arc::clone(&file))?;
             file
         } else {
@@ -139,13 +138,47 @@ impl Backend for Memory {
     fn is_volatile(&self) -> bool {
         true
     }
+
+    #[cfg(feature = "testing")]
+    fn copy(&self, ends: bool) -> Option<Storage> {
+        // No file comes or goes meanwhile; those that are written to are each as of one moment.
+        let mut tree = self.tree.lock();
+        let copy = Self {
+            clock: self.clock.clone(),
+            tree: Mutex::new(tree.map(|file| Arc::new(file.copy(ends)))),
+            locked: Arc::default(),
+        };
+        if ends {
+            *tree = Tree::default();
+        }
+        drop(tree);
+        Some(Storage::new(Arc::new(copy)))
+    }
 }
 
 struct MemoryFile(RwLock<Body>);
 
+#[cfg(feature = "testing")]
+impl MemoryFile {
+    fn copy(&self, ends: bool) -> Self {
+        let mut body = self.0.write();
+        let copy = Body { content: body.content.clone(), modified: body.modified, gone: false };
+        body.gone |= ends;
+        Self(RwLock::new(copy))
+    }
+}
+
 struct Body {
     content: Content,
     modified: i64,
+    /// Its process is gone, as far as a test is concerned.
+    gone: bool,
+}
+
+impl Body {
+    fn new(modified: i64) -> Self {
+        Self { content: Content::default(), modified, gone: false }
+    }
 }
 
 struct MemoryHandle {
@@ -164,6 +197,9 @@ impl MemoryHandle {
     fn change(&self, f: impl FnOnce(&mut Content) -> io::Result<()>) -> io::Result<()> {
         let now = self.clock.as_ref().ok_or_else(read_only)?.wall_millis();
         let mut body = self.file.0.write();
+        if body.gone {
+            return Err(io::Error::other("this storage was taken away"));
+        }
         f(&mut body.content)?;
         body.modified = now;
         Ok(())

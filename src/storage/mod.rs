@@ -38,6 +38,9 @@ mod sim;
 // What the floors above use.
 mod files;
 
+#[cfg(feature = "testing")]
+mod copied;
+
 pub(crate) use backend::{Backend, EntryKind, FileName, FilePath, Lock, Open};
 pub(crate) use files::{File, TooLarge};
 

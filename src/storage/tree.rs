@@ -153,6 +153,18 @@ impl<F: Clone> Tree<F> {
     }
 
     /// All files with their names.
+    /// The same names for other files.
+    #[cfg(feature = "testing")]
+    pub(super) fn map(&self, of: impl Fn(&F) -> F) -> Self {
+        let node = |node: &Node<F>| match node {
+            Node::File(file) => Node::File(of(file)),
+            Node::Directory(files) => {
+                Node::Directory(files.iter().map(|(name, file)| (name.clone(), of(file))).collect())
+            }
+        };
+        Self { root: self.root.iter().map(|(name, found)| (name.clone(), node(found))).collect() }
+    }
+
     #[cfg(feature = "testing")]
     pub(super) fn files(&self) -> impl Iterator<Item = (Option<&FileName>, &FileName, &F)> {
         self.root.iter().flat_map(|(name, node)| {

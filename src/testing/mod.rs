@@ -7,7 +7,23 @@ mod clock;
 
 mod control;
 
-pub use crate::broker::{FaultBuilder, FaultHandle, Faults, OpKind};
+mod groups;
+
+mod expect;
+
+mod topics;
+
+mod ending;
+
+mod snapshot;
+
+pub use crate::faults::{
+    Barrier, FaultBuilder, FaultHandle, Faults, HistoryEntry, OpKind, Operation,
+};
 pub use crate::storage::{Fault, FaultKind, FaultOp, SimStorage};
 pub use clock::MockClock;
 pub use control::Testing;
+pub use expect::Expect;
+pub use groups::GroupControl;
+pub use snapshot::Snapshot;
+pub use topics::TopicProbe;

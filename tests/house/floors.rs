@@ -14,6 +14,7 @@ pub(crate) const FLOORS: &[&str] = &[
     "trace",
     "wait",
     "metrics",
+    "faults",
     "record",
     "storage",
     "log",

@@ -40,7 +40,7 @@ const LEFT: [&str; 13] = [
     "get_or_init",
     "LazyLock",
     "mpsc",
-    "Barrier",
+    "sync::Barrier",
     "std::sync::{Arc, Mutex",
     "std::sync::Mutex",
     "std::sync::Condvar",

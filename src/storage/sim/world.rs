@@ -10,10 +10,12 @@ use std::sync::atomic::AtomicBool;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::super::Storage;
 use super::super::backend::{Backend, Entry, FileName, FilePath, Lock, Open, RawFile, read_only};
 use super::super::memory::{display, lock_flag};
 use super::super::tree::Tree;
-use super::fault::{FaultKind, FaultOp, Faults};
+use super::crash;
+use super::fault::{Fault, FaultKind, FaultOp, Faults};
 use super::image::{DataOp, FileImage, Id, Image, NameOp, Node, Op, ROOT};
 use crate::time::Clock;
 
@@ -48,7 +50,16 @@ impl fmt::Debug for World {
     }
 }
 
+/// Of how many that a power cut may leave one is chosen.
+const POWER_CUTS: usize = 64;
+
 impl World {
+    /// The process that had this disk is gone: what it still does fails.
+    fn end(&self) {
+        let (op, kind) = (FaultOp::Any, FaultKind::Eio);
+        self.state.lock().faults.add(Fault { op, nth: 0, sticky: true, kind });
+    }
+
     /// A disk on which all of `base` is durable and `ops` have been done since.
     pub(super) fn new(
         base: Image,
@@ -168,6 +179,31 @@ impl Backend for SimBackend {
 
     fn root_path(&self) -> PathBuf {
         PathBuf::from(ROOT_NAME)
+    }
+
+    fn copy(&self, ends: bool) -> Option<Storage> {
+        let copy = {
+            let state = self.0.state.lock();
+            let labels = state.labels.clone();
+            World::new(state.base.clone(), state.ops.clone(), labels, state.clock.clone())
+        };
+        if ends {
+            self.0.end();
+        }
+        Some(Storage::new(Arc::new(Self(copy))))
+    }
+
+    fn cut_power(&self, seed: u64) -> Option<Storage> {
+        let (mut images, labels, clock) = {
+            let state = self.0.state.lock();
+            let images = crash::states(&state.base, &state.ops, POWER_CUTS, seed);
+            (images, state.labels.clone(), state.clock.clone())
+        };
+        self.0.end();
+        let chosen = seed.checked_rem(images.len() as u64).and_then(|at| usize::try_from(at).ok());
+        let image = chosen.filter(|at| *at < images.len()).map(|at| images.swap_remove(at))?;
+        let left = World::new(image, Vec::new(), labels, clock);
+        Some(Storage::new(Arc::new(Self(left))))
     }
 
     fn create_root(&self) -> io::Result<()> {
