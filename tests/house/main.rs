@@ -109,7 +109,7 @@ fn the_manual_has_every_key_with_its_default() {
 #[test]
 fn the_manual_has_every_error() {
     let rows = manual::rows(&text_of("src/manual/kafka.md"));
-    let errors = manual::errors_of(&text_of("src/error.rs"));
+    let errors = manual::errors_of(&text_of("src/error/codes.rs"));
     assert!(errors.len() > 30, "{errors:?}");
     for error in errors {
         assert!(rows.iter().any(|row| row.starts_with(&error)), "{error:?}");
