@@ -248,7 +248,9 @@
 //! `Broker::in_memory()` is the same log on other storage. With the feature `testing` there are
 //! also `testing::MockClock`, a clock that moves when told (a broker on it owns no thread and every
 //! run repeats), `testing::SimStorage`, a disk that can be cut off at any operation, and
-//! `Broker::testing`, which makes operations fail, or succeed and lose their answer.
+//! `Broker::testing`, which makes operations fail, wait, or succeed and lose their answer, moves
+//! members of groups about, looks into topics, and kills and restarts the broker: see the
+//! [guide](manual::guide).
 //!
 //! ```
 //! # #[cfg(feature = "testing")] {

@@ -83,6 +83,14 @@ fn precise_millis() -> (i64, u32) {
 
 impl Clock {
     /// The operating system's clocks.
+    ///
+    /// ```
+    /// use logreel::{Broker, Clock};
+    /// let clock = Clock::system();
+    /// assert!(clock.wall_millis() > 1_700_000_000_000);
+    /// Broker::builder().clock(clock).open()?; // what it does by default
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System(Instant::now()))

@@ -64,6 +64,13 @@ impl From<&TopicPartition> for TopicPartition {
 }
 
 /// A committed position: the *next* offset to read, with the text the committer attached.
+///
+/// ```
+/// use logreel::OffsetAndMetadata;
+/// let position = OffsetAndMetadata::new(42).with_metadata("by worker 3");
+/// let position = position.with_leader_epoch(Some(0));
+/// assert_eq!((position.offset(), position.metadata()), (42, "by worker 3"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetAndMetadata {
     offset: i64,
@@ -258,6 +265,12 @@ const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 impl TopicId {
     /// The id with this number, unless Kafka reserves it: zero, one, and ids whose text would
     /// start with a dash are never handed out.
+    ///
+    /// ```
+    /// use logreel::TopicId;
+    /// let id = TopicId::from_u128(42).expect("not reserved");
+    /// assert_eq!((id.as_u128(), TopicId::from_u128(0)), (42, None));
+    /// ```
     #[must_use]
     pub fn from_u128(number: u128) -> Option<Self> {
         (number > 1 && (number >> 122) != 62).then_some(Self(number))

@@ -102,6 +102,15 @@ impl ConsumerGroup {
 
     /// How far the group has come in sharing out its partitions.
     ///
+    /// ```
+    /// use logreel::{Broker, admin::GroupState};
+    /// let group = Broker::in_memory().group("billing");
+    /// let member = group.join(["orders"])?;
+    /// member.poll(std::time::Duration::ZERO)?;
+    /// assert_eq!(group.state()?, GroupState::Stable);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`describe`](Self::describe).

@@ -25,6 +25,25 @@ use crate::time::Clock;
 /// assert_eq!(broker.topic("orders")?.partition_count(), 3);
 /// # Ok::<(), logreel::Error>(())
 /// ```
+///
+/// A directory, with settings of its own:
+///
+/// ```
+/// use logreel::{Broker, OnDamage};
+/// # let dir = tempfile::tempdir()?;
+/// let broker = Broker::builder()
+///     .dir(dir.path())
+///     .on_damage(OnDamage::Refuse)
+///     .mmap(false)
+///     .seed(7)
+///     .auto_create_topics(false)
+///     .num_partitions(3)
+///     .offsets_topic_partitions(50)
+///     .open()?;
+/// assert_eq!(broker.create_topic("orders")?.partition_count(), 3);
+/// assert!(broker.recovery_report().damaged().next().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing until it is opened"]
 pub struct BrokerBuilder {
@@ -65,6 +84,18 @@ impl Broker {
     /// last call of [`Broker::topic`]. The digests of compacted segments are not compared, as the
     /// owner may be putting others in their place; [`admin::verify`](crate::admin::verify) compares
     /// them while nobody has the directory open.
+    ///
+    /// ```
+    /// use logreel::Broker;
+    /// # let dir = tempfile::tempdir()?;
+    /// let writer = Broker::open(dir.path())?;
+    /// let log = writer.create_topic("events")?.partition(0)?;
+    /// log.append([(None, Some("seen by both"))])?;
+    /// let viewer = Broker::open_read_only(dir.path())?;
+    /// assert!(viewer.is_read_only());
+    /// assert_eq!(viewer.topic("events")?.partition(0)?.read(0, 1024)?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -135,6 +135,17 @@ impl Broker {
     /// Adds partitions to a topic until it has `total`. Keys map to other partitions from then on;
     /// records stay where they are.
     ///
+    /// ```
+    /// use logreel::Broker;
+    /// let broker = Broker::in_memory();
+    /// broker.create_topic("orders")?;
+    /// broker.create_partitions("orders", 3)?;
+    /// assert_eq!(broker.topic("orders")?.partition_count(), 3);
+    /// broker.delete_topic("orders")?;
+    /// assert!(broker.topic("orders").is_err());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `INVALID_PARTITIONS` unless `total` is more than there are; `UNKNOWN_TOPIC_OR_PARTITION`.

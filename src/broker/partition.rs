@@ -247,6 +247,16 @@ impl Partition {
     /// The offset that a specification means now, with its timestamp where a record was looked up;
     /// `None` where no record answers it.
     ///
+    /// ```
+    /// use logreel::{Broker, OffsetSpec};
+    /// let log = Broker::in_memory().create_topic("events")?.partition(0)?;
+    /// log.append([(None, Some("a")), (None, Some("b"))])?;
+    /// let end = log.offset_for(OffsetSpec::Latest)?;
+    /// assert_eq!(end.map(|found| found.offset), Some(2));
+    /// assert!(log.offset_for(OffsetSpec::Timestamp(i64::MAX))?.is_none());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// When the log cannot be read.

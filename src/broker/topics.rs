@@ -54,6 +54,16 @@ impl NewTopic {
     }
 
     /// Kafka's replication factor; one process has one copy, so only 1 is accepted.
+    ///
+    /// ```
+    /// use logreel::{Broker, ErrorCode, NewTopic, TimestampType};
+    /// let broker = Broker::in_memory();
+    /// let topic = NewTopic::new("t").timestamp_type(TimestampType::LogAppendTime);
+    /// let refused = broker.create_topic(topic.clone().replication_factor(3)).unwrap_err();
+    /// assert_eq!(refused.code(), Some(ErrorCode::InvalidReplicationFactor));
+    /// broker.create_topic(topic.replication_factor(1))?;
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn replication_factor(mut self, factor: i16) -> Self {
         self.replication_factor = factor;
         self

@@ -30,6 +30,18 @@ impl Consumer {
     /// The commit counts as that of the member that the consumer is now, and dropping the handle
     /// changes nothing. Errors are those of [`commit_offsets`](Self::commit_offsets), through the
     /// handle.
+    ///
+    /// ```
+    /// use logreel::Broker;
+    /// let broker = Broker::in_memory();
+    /// broker.create_topic("jobs")?;
+    /// let consumer = broker.consumer().group_id("workers").build()?;
+    /// let done = [(("jobs", 0), 7)].into_iter().collect();
+    /// let commit = consumer.commit_offsets_async(&done);
+    /// assert!(commit.try_get().is_some(), "in memory it is done at once");
+    /// commit.wait()?;
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn commit_offsets_async(&self, offsets: &Offsets) -> CommitHandle {
         self.commits.report();
         self.commits.commit_later(offsets.clone())

@@ -114,6 +114,31 @@ impl ConsumerConfig {
 /// consumer.subscribe(["orders"])?;
 /// # Ok::<(), logreel::Error>(())
 /// ```
+///
+/// These are the defaults:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use logreel::{Broker, IsolationLevel, OffsetReset};
+/// # let broker = Broker::in_memory();
+/// let settings = broker
+///     .consumer()
+///     .allow_auto_create_topics(true)
+///     .auto_commit_interval(Duration::from_secs(5))
+///     .auto_offset_reset(OffsetReset::Latest)
+///     .check_crcs(true)
+///     .enable_auto_commit(true)
+///     .fetch_max_bytes(50 * 1024 * 1024)
+///     .fetch_max_wait(Duration::from_millis(500))
+///     .fetch_min_bytes(1)
+///     .isolation_level(IsolationLevel::ReadUncommitted)
+///     .max_partition_fetch_bytes(1024 * 1024)
+///     .max_poll_interval(Duration::from_secs(300))
+///     .max_poll_records(500)
+///     .session_timeout(Duration::from_secs(45));
+/// assert_eq!(format!("{settings:?}"), format!("{:?}", broker.consumer()));
+/// # Ok::<(), logreel::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ConsumerBuilder {
@@ -219,6 +244,17 @@ impl ConsumerBuilder {
 
     /// Kafka: `client.id`. Default: `consumer-<group>-<number>`. What the ids that the group gives
     /// its members begin with, and what tools show.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let group = logreel::Broker::in_memory().group("billing");
+    /// let member = group.member().client_id("worker-3").build()?;
+    /// member.subscribe(["orders"])?;
+    /// member.poll(Duration::ZERO)?;
+    /// let id = member.group_metadata().and_then(|me| me.member_id().map(str::to_owned));
+    /// assert!(id.is_some_and(|id| id.starts_with("worker-3-")));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn client_id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.config.client_id = Some(id.into());
         self

@@ -72,6 +72,23 @@ impl Consumer {
 
     /// [Subscribes by predicate](Self::subscribe_matching) with a listener.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use logreel::Broker;
+    /// use logreel::consumer::RebalanceListener;
+    /// struct Quiet;
+    /// impl RebalanceListener for Quiet {}
+    /// let broker = Broker::in_memory();
+    /// broker.create_topic("orders.eu")?;
+    /// let consumer = broker.consumer().group_id("billing").build()?;
+    /// consumer.subscribe_matching_with(|topic| topic.starts_with("orders."), Quiet)?;
+    /// consumer.poll(Duration::ZERO)?;
+    /// assert_eq!(consumer.assignment(), [("orders.eu", 0).into()]);
+    /// consumer.unsubscribe()?;
+    /// assert!(consumer.assignment().is_empty());
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`subscribe`](Self::subscribe).

@@ -105,6 +105,21 @@ impl Consumer {
 
     /// Goes to a place in every assigned partition, as [`seek`](Self::seek) does.
     ///
+    /// ```
+    /// use logreel::{Broker, OffsetSpec};
+    /// let broker = Broker::in_memory();
+    /// let log = broker.create_topic("events")?.partition(0)?;
+    /// log.append([(None, Some("a")), (None, Some("b")), (None, Some("c"))])?;
+    /// let consumer = broker.consumer().build()?;
+    /// consumer.assign([("events", 0)])?;
+    /// consumer.seek_all(OffsetSpec::Earliest)?;
+    /// assert_eq!(consumer.read_to_end()?.len(), 3);
+    /// consumer.seek_to_beginning([("events", 0)])?;
+    /// consumer.seek_to_end([("events", 0)])?;
+    /// assert_eq!(consumer.position(&("events", 0).into())?, 3);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`seek`](Self::seek), for any of them; then none has moved.
@@ -238,6 +253,20 @@ impl Consumer {
     }
 
     /// The [end](Self::end_offset) of each of these partitions.
+    ///
+    /// ```
+    /// use logreel::Broker;
+    /// let broker = Broker::in_memory();
+    /// let log = broker.create_topic("events")?.partition(0)?;
+    /// log.append([(None, Some("a")), (None, Some("b"))])?;
+    /// log.delete_records(1)?;
+    /// let consumer = broker.consumer().build()?;
+    /// let events = ("events", 0).into();
+    /// assert_eq!(consumer.end_offset(&events)?, 2);
+    /// assert_eq!(consumer.end_offsets([&events])?[&events], 2);
+    /// assert_eq!(consumer.beginning_offsets([&events])?[&events], 1);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

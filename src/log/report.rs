@@ -6,6 +6,13 @@ use crate::types::TopicPartition;
 
 /// What an open does with a partition that is damaged below its recovery point, where bytes were
 /// durable once and are not what they were.
+///
+/// ```
+/// use logreel::{Broker, OnDamage};
+/// # let dir = tempfile::tempdir()?;
+/// let broker = Broker::builder().dir(dir.path()).on_damage(OnDamage::Refuse).open()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDamage {
     /// Serve what lies before the damage; answer `CORRUPT_MESSAGE` there and take no appends.

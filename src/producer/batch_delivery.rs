@@ -62,6 +62,18 @@ impl BatchDelivery {
     }
 
     /// Blocks until every record has its result, and answers all of them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use logreel::{Broker, ProducerRecord};
+    /// let producer = Broker::in_memory().producer().max_request_size(1000).build()?;
+    /// let record = |size: usize| ProducerRecord::to("t").value(vec![0; size]);
+    /// let results = producer.send_batch([record(10), record(5000), record(10)]).results();
+    /// assert_eq!(results.iter().map(|r| r.is_ok()).collect::<Vec<_>>(), [true, false, true]);
+    /// let placed = producer.send_batch([record(10)]).wait_timeout(Duration::from_secs(1))?;
+    /// assert_eq!(placed.len(), 1);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn results(self) -> Vec<Result<RecordMetadata>> {
         for batch in &self.batches {
             batch.wait_until(None);

@@ -25,6 +25,35 @@ use crate::record::Compression;
 /// # producer.close(Duration::from_secs(1))?;
 /// # Ok::<(), logreel::Error>(())
 /// ```
+///
+/// These are the defaults:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use logreel::{Acks, Broker, Compression};
+/// # let broker = Broker::in_memory();
+/// let producer = broker
+///     .producer()
+///     .acks(Acks::All)
+///     .batch_size(16 * 1024)
+///     .buffer_memory(32 * 1024 * 1024)
+///     .compression(Compression::None)
+///     .delivery_timeout(Duration::from_secs(120))
+///     .enable_idempotence(true)
+///     .linger(Duration::ZERO)
+///     .max_block(Duration::from_secs(60))
+///     .max_in_flight_requests_per_connection(5)
+///     .max_request_size(1024 * 1024)
+///     .partitioner_adaptive_partitioning_enable(true)
+///     .partitioner_ignore_keys(false)
+///     .retries(i32::MAX as u32)
+///     .retry_backoff(Duration::from_millis(100))
+///     .retry_backoff_max(Duration::from_secs(1))
+///     .transaction_timeout(Duration::from_secs(60))
+///     .build()?;
+/// # assert_eq!(producer.buffer_available(), 32 * 1024 * 1024);
+/// # Ok::<(), logreel::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ProducerBuilder {
@@ -78,6 +107,17 @@ impl ProducerBuilder {
 
     /// Kafka: `compression.gzip.level`, `compression.lz4.level` or `compression.zstd.level`,
     /// whichever codec is chosen. Default: the codec's. Higher is smaller and slower.
+    ///
+    /// ```
+    /// # use logreel::{Broker, Compression};
+    /// let broker = Broker::in_memory();
+    /// if Compression::Zstd.is_available() {
+    ///     broker.producer().compression(Compression::Zstd).compression_level(1).build()?;
+    ///     let refused = broker.producer().compression(Compression::Zstd).compression_level(23);
+    ///     assert!(refused.build().is_err());
+    /// }
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn compression_level(mut self, level: i32) -> Self {
         self.config.compression_level = Some(level);
         self

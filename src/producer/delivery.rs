@@ -93,6 +93,18 @@ impl Delivery {
     }
 
     /// The outcome, if it is known already. Does not block and does no work.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use logreel::{Broker, ProducerRecord};
+    /// let producer = Broker::in_memory().producer().linger(Duration::from_secs(60)).build()?;
+    /// let mut delivery = producer.send(ProducerRecord::to("t").value("v"));
+    /// assert!(delivery.try_get().is_none());
+    /// producer.flush(Duration::from_secs(1))?;
+    /// assert!(delivery.try_get().is_some_and(|outcome| outcome.is_ok()));
+    /// delivery.wait_timeout(Duration::ZERO)?; // it is known
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn try_get(&mut self) -> Option<Result<RecordMetadata>> {
         match &mut self.0 {
             State::Ready(outcome) => outcome.as_ref().clone(),

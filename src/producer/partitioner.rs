@@ -43,6 +43,17 @@ pub trait Partitioner: Send + Sync {
 }
 
 /// The partitions a record can go to.
+///
+/// ```
+/// use logreel::ProducerRecord;
+/// use logreel::producer::{Partitioner, TopicPartitions};
+/// struct FirstThatWorks;
+/// impl Partitioner for FirstThatWorks {
+///     fn partition(&self, _: &ProducerRecord<'_>, topic: &TopicPartitions<'_>) -> i32 {
+///         (0..topic.count()).find(|number| topic.is_available(*number)).unwrap_or(0)
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy)]
 pub struct TopicPartitions<'a> {
     count: i32,

@@ -8,6 +8,12 @@ use crate::record::Header;
 
 /// Bytes for a key or a value, borrowed where they can be: text, slices, arrays, vectors, and
 /// references to [`Bytes`].
+///
+/// ```
+/// use logreel::ProducerRecord;
+/// ProducerRecord::to("t").key("text").value(b"bytes");
+/// ProducerRecord::to("t").key(String::from("owned")).value(vec![1, 2, 3]);
+/// ```
 pub trait Payload<'a> {
     /// The bytes.
     fn into_payload(self) -> Cow<'a, [u8]>;
@@ -122,6 +128,12 @@ impl<'a> ProducerRecord<'a> {
     }
 
     /// Adds a header with no value.
+    ///
+    /// ```
+    /// use logreel::ProducerRecord;
+    /// let record = ProducerRecord::to("t").header("trace", "7").null_header("seen");
+    /// assert_eq!(record.headers()[1].value(), None);
+    /// ```
     pub fn null_header(mut self, key: impl Into<String>) -> Self {
         self.headers.push(Header::null(key));
         self

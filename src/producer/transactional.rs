@@ -214,6 +214,18 @@ impl Transaction<'_> {
     /// Drops what is not written yet, whose deliveries fail with `TransactionAborted`, and aborts
     /// the transaction: no reader of committed records will see anything of it.
     ///
+    /// ```
+    /// use logreel::{Broker, ProducerRecord};
+    /// let broker = Broker::in_memory();
+    /// let mut producer = broker.producer().build_transactional("p")?;
+    /// let transaction = producer.begin()?;
+    /// transaction.send(ProducerRecord::to("t").value("never seen")).wait()?;
+    /// transaction.abort()?;
+    /// let log = broker.topic("t")?.partition(0)?;
+    /// assert_eq!(log.last_stable_offset(), 2); // the record and its marker
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// `PRODUCER_FENCED`; what stops the storage of the transactions' topic or of a partition. The

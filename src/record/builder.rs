@@ -111,6 +111,15 @@ impl BatchBuilder {
     /// The marker that ends a producer's transaction in a partition: a batch of its own with one
     /// control record, of 78 bytes.
     ///
+    /// ```
+    /// use logreel::record::{BatchBuilder, ControlRecord};
+    /// let commit = ControlRecord::Commit { coordinator_epoch: 0 };
+    /// let marker = BatchBuilder::marker(Some(1), 4000, 0, commit)?;
+    /// assert!(marker.header().is_control());
+    /// assert_eq!(marker.into_bytes().len(), 78);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`BuildError::InvalidTimestamp`].
@@ -232,6 +241,29 @@ impl BatchBuilder {
 
     /// Adds a copy of a record of the batch that this one [replaces](Self::replacing), at its own
     /// offset. Its headers are copied byte for byte.
+    ///
+    /// Of a batch of three records compaction keeps the last; offsets and sequence numbers stay:
+    ///
+    /// ```
+    /// use logreel::record::{BatchBuilder, RecordBatch, SealedBatch};
+    /// let size = 61 + 3 * BatchBuilder::record_size_max(None, Some(b"v"), &[]);
+    /// let mut whole = BatchBuilder::with_buffer(Vec::with_capacity(size));
+    /// for delta in 0..3 {
+    ///     whole.append_at(delta, Some(delta.into()), None, Some(b"v"), &[])?;
+    /// }
+    /// whole.set_producer(4000, 0, 7);
+    /// assert_eq!(whole.encoded_size(Some(3), None, Some(b"v"), &[]), 8);
+    /// let whole = RecordBatch::parse(whole.seal()?.into_bytes().into())?;
+    /// let mut left = BatchBuilder::replacing(whole.header(), None);
+    /// for record in whole.records()?.iter().filter(|record| record.offset() == 2) {
+    ///     left.copy(&record)?;
+    /// }
+    /// let left = left.seal()?;
+    /// assert_eq!((left.header().next_offset(), left.header().last_sequence()), (3, Some(9)));
+    /// let hollow = SealedBatch::hollow(whole.header());
+    /// assert_eq!((hollow.header().next_offset(), hollow.into_bytes().len()), (3, 61));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

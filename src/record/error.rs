@@ -197,6 +197,12 @@ pub enum Corruption {
 }
 
 /// Why a record or a batch cannot be built. The builder is unchanged by a refused record.
+///
+/// ```
+/// use logreel::record::{BatchBuilder, BuildError};
+/// let refused = BatchBuilder::new().append(Some(-5), None, None, &[]).unwrap_err();
+/// assert!(matches!(refused, BuildError::InvalidTimestamp(-5)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {

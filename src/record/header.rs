@@ -147,6 +147,15 @@ impl BatchHeader {
     /// The size that the first 12 bytes of a batch announce, for a scanner that decides how much
     /// to read. `None` when there are fewer bytes or the length cannot be that of a batch of any
     /// format; [`parse`](Self::parse) then says why.
+    ///
+    /// ```
+    /// use logreel::record::{BatchBuilder, BatchHeader};
+    /// let mut builder = BatchBuilder::new();
+    /// builder.append(Some(1), None, Some(b"v"), &[])?;
+    /// let bytes = builder.seal()?.into_bytes();
+    /// assert_eq!(BatchHeader::peek_size(&bytes), Some(bytes.len()));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     #[must_use]
     pub fn peek_size(bytes: &[u8]) -> Option<usize> {
         let length = i32::from_be_bytes(field(bytes, 8)?);

@@ -83,6 +83,20 @@ impl SealedBatch {
     /// Gives every record the time of the append, in milliseconds since 1970: from now on the
     /// batch is of [`TimestampType::LogAppendTime`](crate::TimestampType::LogAppendTime). Computes
     /// the checksum again, over the whole batch. A time before 1970 counts as none.
+    ///
+    /// ```
+    /// use logreel::TimestampType;
+    /// use logreel::record::BatchBuilder;
+    /// let mut builder = BatchBuilder::new();
+    /// builder.append(Some(5), None, Some(b"v"), &[])?;
+    /// let mut sealed = builder.seal()?;
+    /// sealed.set_log_append_time(9);
+    /// sealed.set_producer(4000, 0, 7);
+    /// let header = sealed.header();
+    /// assert_eq!(header.timestamp_type(), TimestampType::LogAppendTime);
+    /// assert_eq!((header.max_timestamp(), header.base_sequence()), (Some(9), Some(7)));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn set_log_append_time(&mut self, now_ms: i64) {
         self.header.attributes |= LOG_APPEND_TIME;
         self.header.max_timestamp = now_ms.max(-1);

@@ -44,6 +44,17 @@ impl<'a> RecordView<'a> {
     /// Reads and checks the record that starts at `at` in `data`, the uncompressed records of the
     /// batch with this header, and answers it with the position of the next. Allocates nothing.
     ///
+    /// ```
+    /// use logreel::record::{BatchBuilder, RecordBatch, RecordView};
+    /// let mut builder = BatchBuilder::new();
+    /// builder.append(Some(1), None, Some(b"v"), &[])?;
+    /// let batch = RecordBatch::parse(builder.seal()?.into_bytes().into())?;
+    /// let data = batch.records_data()?;
+    /// let (record, next) = RecordView::decode(&data, 0, batch.header())?;
+    /// assert_eq!((record.value(), next), (Some(&b"v"[..]), data.len()));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// What is wrong with the record; the position is one in `data`.

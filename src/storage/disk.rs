@@ -32,6 +32,14 @@ struct Disk {
 
 impl Storage {
     /// A directory on disk. It is made when a broker is opened on it, readable for its owner only.
+    ///
+    /// ```
+    /// use logreel::{Broker, Storage};
+    /// # let dir = tempfile::tempdir()?;
+    /// // The same as `.dir(dir.path())`.
+    /// let broker = Broker::builder().storage(Storage::disk(dir.path())).open()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn disk(dir: impl AsRef<Path>) -> Self {
         Self::disk_with(dir.as_ref(), true)

@@ -29,6 +29,20 @@ impl Storage {
     /// `create_root`, `create_dir`, `rename_dir`, `remove_dir`, `rename`, `remove`, `sync_dir`,
     /// `lock`, `is_locked`) and its path. When the hook answers an error, that is the result and
     /// the operation is not done.
+    ///
+    /// ```
+    /// use std::io;
+    /// use logreel::{Broker, Storage};
+    /// let full = |op: &str, path: &str| match op {
+    ///     "write" if path.ends_with(".log") => Err(io::ErrorKind::StorageFull.into()),
+    ///     _ => Ok(()),
+    /// };
+    /// let broker = Broker::builder().storage(Storage::observed(Storage::memory(), full)).open()?;
+    /// let log = broker.create_topic("events")?.partition(0)?;
+    /// let refused = log.append([(None, Some("x"))]).unwrap_err();
+    /// assert_eq!(refused.kind(), logreel::ErrorKind::StorageFull);
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     #[must_use]
     pub fn observed(
         inner: Storage,

@@ -9,6 +9,7 @@
     reason = "a test of the repository itself"
 )]
 
+mod examples;
 mod floors;
 mod manual;
 mod source;
@@ -108,7 +109,7 @@ fn the_manual_has_every_key_with_its_default() {
 #[test]
 fn the_manual_has_every_error() {
     let rows = manual::rows(&text_of("src/manual/kafka.md"));
-    let errors = manual::errors_of(&text_of("src/error.rs"));
+    let errors = manual::errors_of(&text_of("src/error/codes.rs"));
     assert!(errors.len() > 30, "{errors:?}");
     for error in errors {
         assert!(rows.iter().any(|row| row.starts_with(&error)), "{error:?}");
@@ -132,4 +133,16 @@ fn the_readme_counts_dependencies() {
     let readme = text_of("README.md").replace('\n', " ");
     let says = format!("{count} direct dependencies, {} without `zstd`", count - 1);
     assert!(readme.contains(&says), "{says}");
+}
+
+#[test]
+fn every_public_item_is_shown_in_an_example() {
+    let is_markdown = |name: &str| name.starts_with("src/manual/") || name == "README.md";
+    let all = texts(&["src", "README.md"]);
+    let pages = all.iter().filter(|(name, _)| name.ends_with(".rs") || is_markdown(name));
+    let shown: String = pages.map(|(name, text)| examples::shown(name, text)).collect();
+    let is_test = |name: &String| floors::is_test_file(name);
+    let files: Vec<_> = rust(&["src"]).into_iter().filter(|(name, _)| !is_test(name)).collect();
+    let missing = examples::without(&files, &shown);
+    assert!(missing.is_empty(), "{} without:\n{}", missing.len(), missing.join("\n"));
 }

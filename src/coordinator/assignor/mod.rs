@@ -54,6 +54,18 @@ impl Subscription {
     }
 
     /// Makes it a static member (KIP-345).
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use logreel::consumer::{Assignor, RangeAssignor, Subscription};
+    /// let topics = BTreeMap::from([("t".to_owned(), 1)]);
+    /// let members = [
+    ///     Subscription::new("a", ["t"]),
+    ///     Subscription::new("z", ["t"]).instance_id("static-1"),
+    /// ];
+    /// // Static members come first.
+    /// assert_eq!(RangeAssignor.assign(&topics, &members)["z"], [("t", 0).into()]);
+    /// ```
     #[must_use]
     pub fn instance_id(mut self, id: impl Into<String>) -> Self {
         self.instance_id = Some(id.into());

@@ -6,6 +6,15 @@ use super::{Assignment, Assignor, Subscription, empty, wanted_partitions};
 
 /// All partitions of all topics, one after the other, to one member after the other; members that
 /// did not subscribe to a partition's topic are passed over.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use logreel::consumer::{Assignor, RoundRobinAssignor, Subscription};
+/// let topics = BTreeMap::from([("t".to_owned(), 3), ("u".to_owned(), 3)]);
+/// let members = ["a", "b"].map(|id| Subscription::new(id, ["t", "u"]));
+/// let shares = RoundRobinAssignor.assign(&topics, &members);
+/// assert_eq!((shares["a"].len(), shares["b"].len()), (3, 3));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundRobinAssignor;
 

@@ -10,6 +10,18 @@ use super::{
 use crate::types::TopicPartition;
 
 /// As even as possible; within that, members keep what they had.
+///
+/// ```
+/// use std::collections::BTreeMap;
+/// use logreel::consumer::{Assignor, RebalanceProtocol, StickyAssignor, Subscription};
+/// let topics = BTreeMap::from([("t".to_owned(), 2)]);
+/// let members = [
+///     Subscription::new("a", ["t"]),
+///     Subscription::new("b", ["t"]).owned([("t", 0)]).generation(1),
+/// ];
+/// assert_eq!(StickyAssignor.assign(&topics, &members)["b"], [("t", 0).into()]);
+/// assert_eq!(StickyAssignor.protocol(), RebalanceProtocol::Eager);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StickyAssignor;
 

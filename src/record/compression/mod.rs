@@ -74,6 +74,12 @@ impl Compression {
     }
 
     /// The codec with this number; `None` for the numbers that Kafka has not assigned.
+    ///
+    /// ```
+    /// use logreel::Compression;
+    /// assert_eq!(Compression::from_id(4), Some(Compression::Zstd));
+    /// assert_eq!(Compression::from_id(5), None);
+    /// ```
     #[must_use]
     pub fn from_id(id: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|codec| codec.id() == id)
@@ -126,6 +132,12 @@ impl Compression {
     }
 
     /// Whether [`compress`] can run with this codec and level.
+    ///
+    /// ```
+    /// use logreel::Compression;
+    /// assert!(Compression::None.check(None).is_ok());
+    /// assert!(Compression::Zstd.check(Some(23)).is_err());
+    /// ```
     ///
     /// # Errors
     ///

@@ -32,6 +32,27 @@ use crate::time::Clock;
 /// was acknowledged. Then choose a *cut*, a number of operations between 0 and
 /// [`op_count`](Self::op_count), and open the states that could be found if everything had ended
 /// right after them: everything that [`marks_before`](Self::marks_before) lists must be there.
+///
+/// ```
+/// use logreel::testing::SimStorage;
+/// use logreel::{Broker, Clock};
+/// let disk = SimStorage::with_clock(Clock::system());
+/// let broker = Broker::builder().storage(disk.storage()).open()?;
+/// let log = broker.create_topic("orders")?.partition(0)?;
+/// log.append([(None, Some("1"))])?;
+/// log.sync()?;
+/// disk.mark(1); // acknowledged
+///
+/// let cut = disk.op_count();
+/// assert_eq!(disk.marks_before(cut), [1]);
+/// let mut left = disk.power_cut_states(cut, 100, 0);
+/// left.push(disk.kill_state(cut));
+/// for disk in left {
+///     let broker = Broker::builder().storage(disk.storage()).open()?;
+///     assert_eq!(broker.topic("orders")?.partition(0)?.log_end_offset(), 1);
+/// }
+/// # Ok::<(), logreel::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct SimStorage(Arc<World>);
 
@@ -139,6 +160,19 @@ impl SimStorage {
     }
 
     /// Sets how many bytes of files fit on the disk; `None` is without limit.
+    ///
+    /// ```
+    /// use logreel::testing::SimStorage;
+    /// use logreel::{Broker, ErrorKind};
+    /// let disk = SimStorage::new();
+    /// let broker = Broker::builder().storage(disk.storage()).open()?;
+    /// let log = broker.create_topic("t")?.partition(0)?;
+    /// disk.set_capacity(Some(0));
+    /// assert_eq!(log.append([(None, Some("x"))]).unwrap_err().kind(), ErrorKind::StorageFull);
+    /// disk.set_capacity(None);
+    /// log.append([(None, Some("x"))])?;
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.0.state.lock().capacity = bytes;
     }
