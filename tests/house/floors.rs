@@ -23,6 +23,7 @@ pub(crate) const FLOORS: &[&str] = &[
     "producer",
     "consumer",
     "admin",
+    "typed",
     "testing",
 ];
 
