@@ -13,6 +13,9 @@ mod expect;
 
 mod topics;
 
+#[cfg(feature = "json")]
+mod lines;
+
 mod ending;
 
 mod snapshot;

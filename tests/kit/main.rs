@@ -14,5 +14,6 @@
 mod ending;
 mod faults;
 mod groups;
+mod lines;
 mod markers;
 mod topics;
