@@ -25,7 +25,7 @@ impl TopicProbe {
     ///
     /// ```
     /// use logreel::Broker;
-    /// let line = r#"{"topic":"t","partition":0,"offset":7,"timestamp":5,"key":null,"value":"aGk="}"#;
+    /// let line = r#"{"topic":"t","partition":0,"offset":7,"key":null,"value":"aGk="}"#;
     /// let broker = Broker::in_memory();
     /// assert_eq!(broker.testing().topic("t").load_json(line.as_bytes())?, 1);
     /// let records = broker.testing().topic("t").records()?;
@@ -88,6 +88,15 @@ impl TopicProbe {
 
     /// Writes every record that is there as a line of JSON: what
     /// [`load_json`](Self::load_json) takes. Answers how many there were.
+    ///
+    /// ```
+    /// let broker = logreel::Broker::in_memory();
+    /// broker.create_topic("t")?.partition(0)?.append([(Some("k"), Some("v"))])?;
+    /// let mut lines = Vec::new();
+    /// assert_eq!(broker.testing().topic("t").write_json(&mut lines)?, 1);
+    /// assert!(lines.starts_with(b"{"));
+    /// # Ok::<(), logreel::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
