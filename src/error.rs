@@ -47,6 +47,9 @@ pub enum ErrorKind {
     /// The transaction was aborted before the record was written (Java:
     /// `TransactionAbortedException`).
     TransactionAborted,
+    /// A [serializer or deserializer](crate::typed) refused a key or a value (Java:
+    /// `SerializationException`, `RecordDeserializationException`).
+    Serialization,
     /// Code that you gave to the crate (a partitioner, an assignor, a rebalance listener) failed,
     /// panicked or answered nonsense.
     UserCode,
@@ -56,6 +59,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     topic_partition: Option<TopicPartition>,
+    offset: Option<i64>,
     path: Option<PathBuf>,
     position: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -99,6 +103,7 @@ impl Error {
             kind,
             message: message.into(),
             topic_partition: None,
+            offset: None,
             path: None,
             position: None,
             source: None,
@@ -126,6 +131,7 @@ impl Error {
             kind,
             message: format!("cannot {doing} {}", path.display()),
             topic_partition: None,
+            offset: None,
             path: Some(path.to_path_buf()),
             position: None,
             source: None,
@@ -152,6 +158,10 @@ impl Error {
 
     pub(crate) fn on(self, tp: &TopicPartition) -> Self {
         self.update(|inner| inner.topic_partition = Some(tp.clone()))
+    }
+
+    pub(crate) fn at_offset(self, offset: i64) -> Self {
+        self.update(|inner| inner.offset = Some(offset))
     }
 
     pub(crate) fn at(self, path: &Path, position: Option<u64>) -> Self {
@@ -318,6 +328,13 @@ impl Error {
     #[must_use]
     pub fn topic_partition(&self) -> Option<&TopicPartition> {
         self.0.topic_partition.as_ref()
+    }
+
+    /// The offset of the record that a deserializer refused, in
+    /// [`topic_partition`](Self::topic_partition).
+    #[must_use]
+    pub fn offset(&self) -> Option<i64> {
+        self.0.offset
     }
 
     /// The file the error is about.

@@ -160,6 +160,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Keys and values that are types
+//!
+//! A [`TypedProducer`] sends what a serializer makes of a value, [`Typed::read`] gives back what a
+//! deserializer makes of a record: text, Kafka's big-endian numbers, JSON (feature `json`), or your
+//! own. A record that cannot be read is an error that names it, and moves nothing. [`typed`] has
+//! more.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use logreel::{Broker, OffsetReset};
+//! use logreel::Typed;
+//! use logreel::typed::{Long, Utf8};
+//! # let broker = Broker::in_memory();
+//! let clicks = broker.producer().build()?.typed("clicks", Utf8, Long);
+//! clicks.send("home", &3).wait()?;
+//! # let consumer = broker.consumer().auto_offset_reset(OffsetReset::Earliest).build()?;
+//! # consumer.assign([("clicks", 0)])?;
+//! let clicks = Typed { key: Utf8, value: Long };
+//! for record in &consumer.poll(Duration::from_secs(1))? {
+//!     assert_eq!(clicks.read(record)?, (Some("home"), Some(3)));
+//! }
+//! # Ok::<(), logreel::Error>(())
+//! ```
+//!
 //! # Transactions
 //!
 //! A [`TransactionalProducer`] writes to any number of partitions, and commits the positions of a
@@ -273,6 +297,7 @@
 //! * `zstd` (default): read and write zstd batches; builds the zstd C library.
 //! * `gzip`, `snappy`, `lz4`: read and write batches of these codecs.
 //! * `stream`: a consumer's records as a `futures_core::Stream`.
+//! * `json`: keys and values as JSON, by `serde`.
 //! * `tracing`: events and spans of what a broker does. Nothing in them is of a record, and no lock
 //!   is held while a subscriber is called.
 //! * `testing`: what tests of your own program need.
@@ -295,6 +320,7 @@ mod storage;
 pub mod testing;
 mod time;
 mod trace;
+pub mod typed;
 mod types;
 mod wait;
 
@@ -318,6 +344,7 @@ pub use producer::{
 pub use record::{Compression, Header};
 pub use storage::Storage;
 pub use time::Clock;
+pub use typed::{Typed, TypedProducer};
 pub use types::{
     IsolationLevel, OffsetAndMetadata, OffsetAndTimestamp, OffsetSpec, Offsets, TimestampType,
     TopicId, TopicPartition,

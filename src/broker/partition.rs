@@ -27,10 +27,18 @@ const BUFFER_BYTES_FIRST: usize = 64 * 1024;
 /// assert_eq!(records.iter().next().and_then(|r| r.value()), Some(&b"second"[..]));
 /// # Ok::<(), logreel::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Partition {
     handle: Handle,
     pub(crate) log: Arc<Log>,
+}
+
+/// Its name and the offsets it holds.
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (start, end) = (self.log.start_offset(), self.log.end_offset());
+        write!(f, "Partition({}, {start}..{end})", self.log.tp)
+    }
 }
 
 /// Where a batch was appended.

@@ -22,7 +22,7 @@ use crate::types::TopicId;
 /// }
 /// # Ok::<(), logreel::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Topic {
     handle: Handle,
     state: Arc<TopicState>,
@@ -103,5 +103,16 @@ impl Topic {
     pub fn partitions(&self) -> Vec<Partition> {
         let handle = |log: &Arc<_>| Partition::new(self.handle.clone(), Arc::clone(log));
         self.state.logs().iter().map(handle).collect()
+    }
+}
+
+/// Name, id and partitions.
+impl std::fmt::Debug for Topic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topic")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .field("partitions", &self.partition_count())
+            .finish_non_exhaustive()
     }
 }

@@ -176,8 +176,9 @@ impl Producer {
         }
     }
 
+    /// The delivery of a record that was refused before it was taken.
     #[cold]
-    fn refused(&self, error: Error) -> Delivery {
+    pub(crate) fn refused(&self, error: Error) -> Delivery {
         self.0.inner.client.note_failure(&error);
         let refused = Err(error);
         self.0.inner.config().interceptors.on_acknowledgement(&refused);

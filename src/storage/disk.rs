@@ -22,7 +22,6 @@ use crate::metrics::{Held, Pinned};
 /// so that a damaged length field cannot make us allocate more than there is to read.
 const TRUSTED_READ: usize = 64 * 1024;
 
-#[derive(Debug)]
 struct Disk {
     root: Arc<Root>,
     pool: Arc<Pool>,
@@ -61,6 +60,12 @@ impl Storage {
             pinned: Pinned::default(),
             chunks: Chunks::default(),
         }))
+    }
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Disk({})", self.root.path().display())
     }
 }
 

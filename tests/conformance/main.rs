@@ -26,6 +26,7 @@ mod ending;
 mod fakes;
 mod groups;
 mod hooks;
+mod kit;
 mod limits;
 mod offsets;
 mod polling;

@@ -24,6 +24,7 @@ pub(crate) const FLOORS: &[&str] = &[
     "producer",
     "consumer",
     "admin",
+    "typed",
     "testing",
     "manual",
 ];
