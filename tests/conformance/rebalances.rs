@@ -315,6 +315,42 @@ fn t054_revocation_has_ended_before_the_new_owner_is_told() {
 }
 
 #[test]
+fn t054_the_new_owner_is_told_nothing_until_the_old_one_has_let_go() {
+    for home in homes() {
+        for cooperative in [false, true] {
+            let home = Home::fresh_like(&home);
+            let broker = with_topic(&home, 1);
+            let diary = Diary::default();
+            let join = |name, who| {
+                let settings = settings(&broker, name);
+                let consumer = match cooperative {
+                    true => settings.assignor(CooperativeStickyAssignor),
+                    false => settings.assignor(RangeAssignor),
+                };
+                let consumer = consumer.build().unwrap();
+                home.ok(consumer.subscribe_with(["t"], diary.listener(who)));
+                consumer
+            };
+            let old = join("b", "old");
+            poll(&old);
+            // It sorts before the other: the partition becomes its own.
+            let new = join("a", "new");
+            broker.testing().group("g").set_assignment([(&new, [t(0)])]).unwrap();
+            for _ in 0..5 {
+                poll(&new);
+            }
+            assert_eq!(diary.lines(), ["old assigned 0"], "{home}");
+            poll(&old);
+            settle(&[&new, &old]);
+            let lines = diary.lines();
+            let at = |line: &str| lines.iter().position(|told| told == line);
+            let (let_go, told) = (at("old revoked 0"), at("new assigned 0"));
+            assert!(let_go.is_some() && told > let_go, "{home}: {lines:?}");
+        }
+    }
+}
+
+#[test]
 fn t055_on_assigned_ends_every_rebalance_also_with_nothing() {
     for home in homes() {
         let broker = with_topic(&home, 1);

@@ -169,6 +169,25 @@ fn t100_everything_is_visible_when_the_commit_returns() {
     }
 }
 
+/// Kafka's coordinator answers before it has written them.
+#[test]
+fn t100_markers_that_are_late_keep_records_invisible_that_are_committed() {
+    for home in homes() {
+        let broker = with_topic(&home, 2);
+        let mut producer = transactional(&broker, "p");
+        home.ok(broker.testing().hold_transaction_markers(true));
+        let transaction = home.ok(producer.begin());
+        for number in 0..2 {
+            home.ok(transaction.send(on(number, "v")).wait());
+        }
+        home.ok(transaction.commit());
+        let visible = || [0, 1].map(|number| committed_values(&broker, number).len());
+        assert_eq!(visible(), [0, 0], "{home}: commit has returned");
+        home.ok(broker.testing().hold_transaction_markers(false));
+        assert_eq!(visible(), [1, 1], "{home}");
+    }
+}
+
 #[test]
 fn t101_offsets_of_a_transaction_count_from_its_commit_on() {
     for home in homes() {

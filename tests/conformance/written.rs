@@ -64,9 +64,12 @@ fn run_all() -> (Ran, String) {
     (ran, failed)
 }
 
-/// Whether all tests of this process run, not some that the command line names.
+/// Whether all tests of this process run, not some that the command line names, and in threads of
+/// their own, which have their names.
 fn all_run() -> bool {
-    std::env::args().skip(1).all(|arg| arg.starts_with("--") && !arg.starts_with("--skip"))
+    let is_named = std::thread::current().name().is_some_and(|name| name.contains("::"));
+    is_named
+        && std::env::args().skip(1).all(|arg| arg.starts_with("--") && !arg.starts_with("--skip"))
 }
 
 /// What the file says.
