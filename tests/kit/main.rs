@@ -16,4 +16,5 @@ mod faults;
 mod groups;
 mod lines;
 mod markers;
+mod storms;
 mod topics;
