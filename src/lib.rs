@@ -63,8 +63,9 @@
 //! Producers are idempotent unless told otherwise: a batch that is tried again, because the disk
 //! was full for a moment or an answer was lost, is never written twice and never out of order.
 //! `buffer.memory` bounds what a producer holds; [`try_send`](Producer::try_send) gives a record
-//! back where `send` would block. [`send_batch`](Producer::send_batch) writes many records as one
-//! batch. [`producer`] has every setting, partitioners and interceptors.
+//! back where `send` would block, [`send_async`](Producer::send_async) awaits it.
+//! [`send_batch`](Producer::send_batch) writes many records as one batch. [`producer`] has every
+//! setting, partitioners and interceptors.
 //!
 //! ```
 //! # use std::time::Duration;
