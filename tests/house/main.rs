@@ -89,6 +89,12 @@ fn links_of_pages_lead_somewhere() {
 }
 
 #[test]
+fn nothing_is_claimed_that_nobody_can_know() {
+    let pages = ["README.md", "CONFORMANCE.md", "CHANGELOG.md", "Cargo.toml", "src", "examples"];
+    pass(&texts(&pages), manual::claims);
+}
+
+#[test]
 fn the_manual_has_every_key_with_its_default() {
     let rows = manual::rows(&text_of("src/manual/kafka.md"));
     let has = |key: &str| rows.iter().any(|row| row[0] == key);

@@ -3,6 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// What may not be said: it is not true, or nobody can know.
+const CLAIMS: [&str; 5] =
+    ["exactly like kafka", "no data loss", "replaces kafka", "faster than kafka", "pure rust"];
+
+/// The claims in a text that may not be made.
+pub(crate) fn claims(file: &str, text: &str) -> Vec<String> {
+    let text = text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    let made = CLAIMS.iter().filter(|claim| text.contains(*claim));
+    made.map(|claim| format!("{file}: it says {claim:?}")).collect()
+}
+
 /// The rows of a text's tables, as cells without their back-quotes.
 pub(crate) fn rows(text: &str) -> Vec<Vec<String>> {
     let inside = |line: &str| {
@@ -89,6 +100,12 @@ pub(crate) fn unknown_names(cell: &str, source: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn claims_are_found() {
+        assert_eq!(claims("a.md", "It is Faster\nthan Kafka.").len(), 1);
+        assert!(claims("a.md", "It is fast.").is_empty());
+    }
 
     #[test]
     fn tables_are_read() {
