@@ -60,7 +60,8 @@
 //! comes first. Records with the same key go to the same partition, the one Kafka's Java producer
 //! would choose. Producers are idempotent: a batch that is tried again is never written twice and
 //! never out of order. `buffer.memory` bounds what a producer holds;
-//! [`try_send`](Producer::try_send) gives a record back where `send` would block;
+//! [`try_send`](Producer::try_send) gives a record back where `send` would block,
+//! [`send_async`](Producer::send_async) awaits it.
 //! [`send_batch`](Producer::send_batch) writes many records as one batch. [`producer`] has every
 //! setting, partitioners and interceptors.
 //!

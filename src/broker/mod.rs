@@ -10,6 +10,8 @@ mod topic_state;
 
 mod background;
 
+mod alarm;
+
 mod closing;
 
 mod heart;
@@ -87,6 +89,7 @@ pub use report::RecoveryReport;
 pub use topic::Topic;
 pub use topics::NewTopic;
 
+pub(crate) use alarm::Alarm;
 pub(crate) use background::Duty;
 pub(crate) use commits::CommitRequest;
 pub(crate) use heart::GroupSigns;

@@ -218,7 +218,8 @@ impl Consumer {
             protocols: self.config.assignors.list().iter().map(metadata).collect(),
         };
         let topics = state.topics.clone();
-        let join = || self.broker.join_group(group, request);
+        let mut seated = None;
+        let join = || self.broker.join_group(group, request).inspect(|s| seated = Some(s.clone()));
         match self.aside(state, || self.do_operation(OpKind::JoinGroup, join)) {
             Ok(seat) => {
                 let membership = &mut state.membership;
@@ -226,7 +227,13 @@ impl Consumer {
                 (membership.phase, membership.joined) = (Phase::Joining, topics);
                 Ok(true)
             }
-            Err(error) => self.left_out(state, error),
+            Err(error) => {
+                // If only the answer was lost it joins again as the same (KIP-394).
+                if let Some(seat) = seated {
+                    state.membership.seat = Some(seat);
+                }
+                self.left_out(state, error)
+            }
         }
     }
 

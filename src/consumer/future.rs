@@ -7,14 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::handle::{Consumer, Polling};
 use super::records::{Record, Records};
 use super::watch::{FOLLOW_INTERVAL, Look, Watch};
-use crate::broker::Duty;
+use crate::broker::Alarm;
 use crate::error::Result;
-use crate::time::Clock;
 use crate::wait::Waiter;
 
 impl Consumer {
@@ -213,41 +210,6 @@ impl<'a> Pending<'a> {
         let is_over = until.is_some_and(|until| clock.monotonic() >= until);
         Ok(if is_over { Passing::Passed } else { Passing::Later })
     }
-}
-
-/// Wakes a future at a time.
-struct Alarm {
-    clock: Clock,
-    state: Mutex<(Arc<Waiter>, Option<Duration>)>,
-}
-
-impl Alarm {
-    fn new(clock: &Clock, waiter: &Arc<Waiter>) -> Self {
-        Self { clock: clock.clone(), state: Mutex::new((Arc::clone(waiter), None)) }
-    }
-
-    fn set(&self, waiter: &Arc<Waiter>, due: Option<Duration>) {
-        *self.state.lock() = (Arc::clone(waiter), due);
-    }
-}
-
-impl Duty for Alarm {
-    fn next_due(&self) -> Option<Duration> {
-        self.state.lock().1
-    }
-
-    fn run_due(&self) {
-        let now = self.clock.monotonic();
-        let waiter = {
-            let mut state = self.state.lock();
-            state.1.take_if(|due| *due <= now).map(|_| Arc::clone(&state.0))
-        };
-        if let Some(waiter) = waiter {
-            waiter.signal();
-        }
-    }
-
-    fn close(&self) {}
 }
 
 fn only(records: &Records) -> Option<Record> {

@@ -92,6 +92,16 @@ pub(super) fn finish_leftovers(
         ending(".swap").into_iter().partition(|(_, parsed)| {
             parsed.is_none_or(|(_, offset)| min_cleaned.is_some_and(|min| offset >= min))
         });
+    let mut strangers = BTreeSet::new();
+    for base in &listing.swaps {
+        if overlaps(storage, dir, &listing.logs, *base)? {
+            strangers.insert(*base);
+        }
+    }
+    let (strange, swaps): (Vec<_>, Vec<_>) = swaps
+        .into_iter()
+        .partition(|(_, parsed)| parsed.is_some_and(|(_, base)| strangers.contains(&base)));
+    report.ignored.extend(strange.into_iter().map(|(name, _)| name.as_str().to_owned()));
     remove.extend(undecided.into_iter().map(|(name, _)| name));
     remove.extend(cleaned.into_iter().map(|(name, _)| name));
     // A killed process may have renamed and not synced. Until a new segment's name is durable, a
@@ -135,6 +145,23 @@ pub(super) fn finish_leftovers(
     *listing =
         Listing::read(storage, dir, &mut PartitionReport::new(report.topic_partition.clone()))?;
     Ok(())
+}
+
+/// Whether a new segment would begin inside an old one that it does not replace. No compaction makes
+/// such a one: it stays what it is, and so does everything else.
+fn overlaps(
+    storage: &Storage,
+    dir: &FileName,
+    logs: &BTreeMap<i64, u64>,
+    base: i64,
+) -> Result<bool> {
+    let Some((before, _)) = logs.range(..base).next_back() else { return Ok(false) };
+    let file = storage.open(&FilePath::within(dir, SegmentFile::Log.name(*before)), Open::Read)?;
+    let demand = Demand { crc: false, continuous: false, epoch: None };
+    let (size, expect) = (file.len()?, Expect::Next(*before));
+    let mut scanner = Scanner::new(Source::file(file), 0, size, expect, demand);
+    while let Ok(Some(_)) = scanner.next() {}
+    Ok(scanner.next_offset().is_some_and(|end| end > base))
 }
 
 /// The offsets that complete `.log.swap` files stand for: up to where the digest says that the next

@@ -160,8 +160,8 @@ impl Accumulator {
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let stamp = Some(timestamp);
         let limit = material.limit();
-        let mut state = self.state.lock();
-        let state = &mut *state;
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
         if state.closed {
             return Err(Error::closed("producer"));
         }
@@ -193,7 +193,14 @@ impl Accumulator {
                 };
                 let mut open = material.open(reservation);
                 // A batch without a record would be nothing to wait for.
-                let index = open.builder.append(stamp, key, value, &record.headers)?;
+                let index = match open.builder.append(stamp, key, value, &record.headers) {
+                    Ok(index) => index,
+                    Err(error) => {
+                        // The batch gives back its memory, which wakes futures: not in the lock.
+                        drop(guard);
+                        return Err(error.into());
+                    }
+                };
                 state.outstanding.push_back(Arc::clone(&open.slot));
                 state.open = Some(open);
                 (index, true)
@@ -253,6 +260,13 @@ impl Accumulator {
             None => state.open.as_ref().map(|open| open.due),
         };
         [due, deadline].into_iter().flatten().min()
+    }
+
+    /// The open batch lingers no longer than this.
+    pub(super) fn hurry(&self, now: Duration) {
+        if let Some(open) = &mut self.state.lock().open {
+            open.due = open.due.min(now);
+        }
     }
 
     /// Takes at most `max` batches that are to be run.

@@ -169,7 +169,7 @@ impl Producer {
 
     /// An error that came early is told as one that came late.
     #[inline]
-    fn refused_or(&self, sent: Result<Delivery>) -> Delivery {
+    pub(super) fn refused_or(&self, sent: Result<Delivery>) -> Delivery {
         match sent {
             Ok(delivery) => delivery,
             Err(error) => self.refused(error),

@@ -250,13 +250,7 @@ impl Inner {
                         break Err(closed);
                     }
                     if limit.is_over() {
-                        break Err(Error::kafka(
-                            ErrorCode::UnknownTopicOrPartition,
-                            format!(
-                                "topic {name} did not appear in {} (max.block.ms)",
-                                limit.text()
-                            ),
-                        ));
+                        break Err(limit.no_topic(name));
                     }
                     waiter.park(self.client.clock(), limit.deadline());
                 }
@@ -318,8 +312,7 @@ impl Inner {
             }
             self.check_open()?;
             if limit.is_over() {
-                let what = format!("nothing came free within {} (max.block.ms)", limit.text());
-                return Err(full().because(what));
+                return Err(limit.no_memory(full()));
             }
             // In this order: a batch that is not due any more was taken by who is at work by then.
             let until = [self.next_due(), limit.deadline()].into_iter().flatten().min();
@@ -348,6 +341,16 @@ impl Inner {
         } else {
             queue.log.sync_later();
         }
+    }
+
+    /// Has what lingers run at once by the broker, for who waits for its memory.
+    pub(super) fn hurry(&self) {
+        let now = self.client.clock().monotonic();
+        for queue in self.topics.all_queues() {
+            queue.accumulator.hurry(now);
+        }
+        // Without the thread the broker is closed, which ends the wait.
+        let _ = self.client.broker.wake_background();
     }
 
     /// Runs batches of all partitions, then syncs them, waiting for no other thread's work after

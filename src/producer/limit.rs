@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, ErrorCode};
 use crate::time::Clock;
 
 /// How long one call may still block. The clock is only read once something blocks.
@@ -32,8 +33,16 @@ impl<'a> BlockLimit<'a> {
         self.deadline().is_some_and(|deadline| now >= deadline)
     }
 
-    /// The limit, for messages.
-    pub(super) fn text(&self) -> String {
-        format!("{} ms", self.max.as_millis())
+    /// What is said when a topic has not come until then.
+    pub(super) fn no_topic(&self, name: &str) -> Error {
+        let max = self.max.as_millis();
+        let message = format!("topic {name} did not appear in {max} ms (max.block.ms)");
+        Error::kafka(ErrorCode::UnknownTopicOrPartition, message)
+    }
+
+    /// What is said when memory has been full until then.
+    pub(super) fn no_memory(&self, full: Error) -> Error {
+        let max = self.max.as_millis();
+        full.because(format!("nothing came free within {max} ms (max.block.ms)"))
     }
 }

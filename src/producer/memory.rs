@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use parking_lot::Mutex;
 
-use crate::wait::Waiter;
+use crate::wait::{WaitQueue, Waiter};
 
 /// The memory of one producer.
 pub(super) struct Memory {
     total: usize,
     /// How many wait; read without the lock by those who wake.
     waiting: AtomicUsize,
+    /// Futures that wait. They have no turn: one that nobody polls would hold up all behind it.
+    pub(super) awaiting: WaitQueue,
     state: Mutex<State>,
 }
 
@@ -34,7 +36,8 @@ struct State {
 impl Memory {
     pub(super) fn new(total: usize) -> Arc<Self> {
         let state = State { used: 0, queue: VecDeque::new(), buffers: Vec::new(), kept: 0 };
-        Arc::new(Self { total, waiting: AtomicUsize::new(0), state: Mutex::new(state) })
+        let (waiting, awaiting) = (AtomicUsize::new(0), WaitQueue::new());
+        Arc::new(Self { total, waiting, awaiting, state: Mutex::new(state) })
     }
 
     pub(super) fn total(&self) -> usize {
@@ -85,11 +88,18 @@ impl Memory {
     pub(super) fn wake_first(&self) {
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::SeqCst) == 0 {
+            self.awaiting.wake_all();
             return;
         }
         let first = self.state.lock().queue.front().cloned();
-        if let Some(first) = first {
-            first.signal();
+        self.wake_next(first);
+    }
+
+    /// Wakes who is next in the queue, or the futures if nobody is in it.
+    fn wake_next(&self, next: Option<Arc<Waiter>>) {
+        match next {
+            Some(next) => next.signal(),
+            None => self.awaiting.wake_all(),
         }
     }
 
@@ -97,6 +107,7 @@ impl Memory {
     pub(super) fn wake_all(&self) {
         let waiting = self.state.lock().queue.clone();
         waiting.iter().for_each(|waiter| waiter.signal());
+        self.awaiting.wake_all();
     }
 
     /// An empty buffer: that of an earlier batch if there is one, else one of this capacity.
@@ -134,9 +145,7 @@ impl Drop for Reservation {
             state.used = state.used.saturating_sub(self.size);
             state.queue.front().cloned()
         };
-        if let Some(next) = next {
-            next.signal();
-        }
+        self.memory.wake_next(next);
     }
 }
 
@@ -171,9 +180,7 @@ impl Drop for Place {
             self.memory.waiting.store(state.queue.len(), Ordering::SeqCst);
             state.queue.front().cloned()
         };
-        if let Some(next) = next {
-            next.signal();
-        }
+        self.memory.wake_next(next);
     }
 }
 

@@ -17,8 +17,9 @@
 //! * Callbacks of a partition run in the order of its records, on the thread that completes the
 //!   batch, after waiting threads were woken, with no lock held. They may send, and wait.
 //! * Memory is bounded by `buffer.memory`: what is not delivered, callbacks included, as in Kafka.
-//!   When it is full, [`send`](Producer::send) blocks for up to `max.block.ms` and
-//!   [`try_send`](Producer::try_send) gives the record back. Inside a callback neither waits for
+//!   When it is full, [`send`](Producer::send) blocks for up to `max.block.ms`,
+//!   [`send_async`](Producer::send_async) is pending for as long, and
+//!   [`try_send`](Producer::try_send) gives the record back. Inside a callback none waits for
 //!   memory.
 //!
 //! What a result is worth is said by [`Acks`].
@@ -135,6 +136,8 @@ mod send_batch;
 
 mod handle;
 
+mod send_async;
+
 mod transactional;
 
 pub use batch_delivery::BatchDelivery;
@@ -147,4 +150,5 @@ pub use metadata::RecordMetadata;
 pub use murmur::murmur2;
 pub use partitioner::{Partitioner, RoundRobin, TopicPartitions};
 pub use record::{Payload, ProducerRecord};
+pub use send_async::SendAsync;
 pub use transactional::{Transaction, TransactionalProducer};

@@ -8,6 +8,7 @@ use super::builder::ProducerBuilder;
 use super::delivery::Delivery;
 use super::handle::Producer;
 use super::record::ProducerRecord;
+use super::send_async::SendAsync;
 use super::session::Session;
 use crate::coordinator::{GroupMetadata, Outcome};
 use crate::error::{Error, Result};
@@ -171,6 +172,11 @@ impl Transaction<'_> {
     /// another producer has taken over the id or the transaction timed out.
     pub fn send(&self, record: ProducerRecord<'_>) -> Delivery {
         self.of.producer.send(record)
+    }
+
+    /// As [`Producer::send_async`], in the transaction.
+    pub fn send_async<'a>(&'a self, record: ProducerRecord<'a>) -> SendAsync<'a> {
+        self.of.producer.send_async(record)
     }
 
     /// As [`Producer::send_batch`], in the transaction.

@@ -36,6 +36,16 @@ pub struct TopicProbe {
 }
 
 impl TopicProbe {
+    #[cfg(feature = "json")]
+    pub(super) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    #[cfg(feature = "json")]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Every record that is there, by partitions and offsets: also those of transactions that are
     /// open or were aborted.
     ///

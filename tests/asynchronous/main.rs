@@ -1,6 +1,6 @@
-//! Futures under tokio and under smol, on the system's clock: whatever is cancelled loses nothing
-//! and gives nothing twice. Nothing here sleeps to be in step with something else; where a time
-//! passes, passing it is the point.
+//! Futures under tokio and under smol, on the system's clock but where a test says otherwise:
+//! what is cancelled loses nothing and gives nothing twice. Nothing here sleeps to be in step with
+//! something else; where a time passes, passing it is the point.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +18,7 @@ mod commits;
 mod deliveries;
 mod dependencies;
 mod groups;
+mod sending;
 mod sharing;
 mod streams;
 mod wakeups;

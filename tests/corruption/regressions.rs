@@ -147,6 +147,30 @@ fn a_log_start_checkpoint_was_believed_over_the_manifest() {
     assert_eq!(log(&opened(&disk), "plain").log_start_offset(), PLAIN_START);
 }
 
+/// A file that looked like a compaction about to end, and was not, had segments deleted.
+#[test]
+fn a_swap_from_nowhere_replaced_segments() {
+    let corpus = Corpus::of(Left::Clean);
+    let foreign = "compact-0/00000000000000000001.log.swap";
+    let disk = corpus.with(foreign, corpus.file("compact-0/00000000000000000006.log"));
+    let read = |disk: &SimStorage| {
+        let broker = opened(disk);
+        let report = broker.recovery_report().clone();
+        let log = log(&broker, "compact");
+        let records = log.read(log.log_start_offset(), 1 << 20).unwrap().to_vec();
+        broker.close().unwrap();
+        (records, report)
+    };
+    let (records, report) = read(&disk);
+    assert_eq!(records, read(&corpus.disk()).0);
+    assert_eq!(report.damaged().count(), 0, "{report:?}");
+    let ignored: Vec<&String> = report.partitions.iter().flat_map(|p| &p.ignored).collect();
+    assert_eq!(ignored, ["00000000000000000001.log.swap"]);
+    // It is still there, for who knows what it is, and does no harm.
+    assert_eq!(read(&disk).0, records);
+    assert!(disk.files().unwrap().iter().any(|(path, _)| path == foreign));
+}
+
 /// Between compacted segments offsets may be missing, so a whole segment could be.
 #[test]
 fn a_compacted_segment_that_was_missing_was_not_missed() {

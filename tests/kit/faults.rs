@@ -577,3 +577,70 @@ fn a_fault_that_never_struck_is_told_of() {
     world.clear();
     faults.assert_all_hit();
 }
+
+/// Parks until it is woken: a future whose wake-up is lost hangs.
+struct Parked(std::thread::Thread);
+
+impl std::task::Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let waker = std::task::Waker::from(Arc::new(Parked(std::thread::current())));
+    let mut context = std::task::Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn futures_wait_for_what_is_tried_again() {
+    for clock in [None, Some(MockClock::at_millis(NOW))] {
+        for kind in [OpKind::JoinGroup, OpKind::FetchOffsets, OpKind::Fetch, OpKind::Produce] {
+            let builder = Broker::builder().topic("t");
+            let builder = match &clock {
+                Some(clock) => builder.clock(clock),
+                None => builder,
+            };
+            let broker = builder.open().unwrap();
+            let fault = broker.testing().faults().on(kind).times(2).fail(RETRIABLE);
+            let producer = broker.producer().build().unwrap();
+            block_on(producer.send(ProducerRecord::to("t").value("v"))).unwrap();
+            let settings = broker.consumer().group_id("g").auto_offset_reset(OffsetReset::Earliest);
+            let consumer = settings.build().unwrap();
+            consumer.subscribe(["t"]).unwrap();
+            let record = block_on(consumer.recv()).unwrap();
+            assert_eq!((record.offset, fault.hits()), (0, 2), "{kind}");
+        }
+    }
+}
+
+/// A record that is there comes at once, though another partition rests.
+#[test]
+fn a_partition_that_rests_does_not_hold_up_a_poll_that_waits() {
+    let broker = Broker::builder().topic(NewTopic::new("t").partitions(2)).open().unwrap();
+    let producer = broker.producer().build().unwrap();
+    let send = |partition| {
+        producer.send(ProducerRecord::to("t").partition(partition).value("v")).wait().unwrap();
+    };
+    send(0);
+    let consumer = Arc::new(broker.consumer().build().unwrap());
+    consumer.assign([("t", 0), ("t", 1)]).unwrap();
+    consumer.seek_to_beginning([("t", 0), ("t", 1)]).unwrap();
+    let faults = broker.testing().faults().clone();
+    let fault = faults.on(OpKind::Fetch).partition(0).delay(Duration::from_secs(3600));
+    let polling = std::thread::spawn({
+        let consumer = Arc::clone(&consumer);
+        move || consumer.poll(LONG).unwrap().to_vec()
+    });
+    assert!(fault.wait(1, LONG));
+    send(1);
+    let records = polling.join().unwrap();
+    assert_eq!(records.iter().map(|record| record.partition).collect::<Vec<_>>(), [1]);
+}

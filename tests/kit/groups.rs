@@ -186,3 +186,16 @@ fn a_commit_races_a_rebalance() {
     assert_eq!(a.committed(&("t", 0).into()).unwrap(), None);
     a.commit_offsets(&position(1)).unwrap();
 }
+
+/// The member that joined before is the one that joins again (KIP-394).
+#[test]
+fn a_join_whose_answer_is_lost_leaves_no_ghost() {
+    use logreel::testing::OpKind;
+    let (broker, _) = world();
+    let faults = broker.testing().faults().clone();
+    let lost = faults.on(OpKind::JoinGroup).times(2).apply_then_fail(ErrorCode::NetworkException);
+    let (a, _) = member(&broker, "a", None);
+    assert!(a.poll(Duration::from_secs(1)).unwrap().is_empty());
+    assert_eq!((lost.hits(), a.assignment().len()), (2, 4));
+    assert_eq!(broker.group("g").members().unwrap().len(), 1);
+}

@@ -14,5 +14,7 @@
 mod ending;
 mod faults;
 mod groups;
+mod lines;
 mod markers;
+mod storms;
 mod topics;

@@ -118,6 +118,14 @@ fn records_are_json_if_asked_for() {
     assert_eq!(value["timestamp_type"], "CreateTime");
     assert_eq!((&value["key"], &value["value"]), (&serde_json::Value::Null, &"aGVsbG8=".into()));
     assert_eq!(value["headers"], serde_json::json!([["h", null]]));
+    // A test takes them as they are, and writes the same.
+    let broker = logreel::Broker::in_memory();
+    let topic = broker.testing().topic("t");
+    assert_eq!(topic.load_json(line.as_bytes()).unwrap(), 1);
+    topic.expect().value("hello").once();
+    let mut written = Vec::new();
+    topic.write_json(&mut written).unwrap();
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&written).unwrap(), value);
 }
 
 #[test]

@@ -111,6 +111,34 @@ pub(crate) const FAULTS: &[Fault] = &[
         found_by: "publish_and_read",
     },
     Fault {
+        name: "memory that comes free wakes no future",
+        edits: &[Edit {
+            file: "producer/memory.rs",
+            from: r"None => self.awaiting.wake_all(),",
+            to: r"None if PLANTED => {}
+            None => self.awaiting.wake_all(),",
+        }],
+        found_by: "sends_awaited",
+    },
+    Fault {
+        name: "a future that sends looks before it leaves its waker",
+        edits: &[
+            Edit {
+                file: "producer/send_async.rs",
+                from: r"while !waiting.waiter.leave(context.waker()) {}",
+                to: r"while !PLANTED && !waiting.waiter.leave(context.waker()) {}
+        let waiter = Arc::clone(&waiting.waiter);",
+            },
+            Edit {
+                file: "producer/send_async.rs",
+                from: r"if self.limit.is_over() {",
+                to: r"while PLANTED && !waiter.leave(context.waker()) {}
+        if self.limit.is_over() {",
+            },
+        ],
+        found_by: "sends_awaited",
+    },
+    Fault {
         name: "a close does not wait for an append that is under way",
         edits: &[Edit {
             file: "log/partition.rs",

@@ -35,6 +35,30 @@ pub(crate) fn deliveries_awaited() {
     assert_eq!(offsets, [0, 1, 2]);
 }
 
+/// Futures and a thread wait for the memory of one batch, which lingers for an hour: each in its
+/// turn gets it, by a wake-up that is not lost.
+pub(crate) fn sends_awaited() {
+    let broker = Broker::builder().seed(1).topic("t").open().unwrap();
+    let hour = Duration::from_secs(3600);
+    let settings = broker.producer().linger(hour).delivery_timeout(2 * hour);
+    let producer = settings.batch_size(200).buffer_memory(200).build().unwrap();
+    let record = || ProducerRecord::to("t").value("x".repeat(150));
+    let tasks = [1, 2].map(|_| {
+        let producer = producer.clone();
+        thread::spawn(move || {
+            for _ in 0..2 {
+                future::block_on(producer.send_async(record())).forget();
+            }
+        })
+    });
+    producer.send(record()).forget();
+    for task in tasks {
+        task.join().unwrap();
+    }
+    producer.flush(Duration::MAX).unwrap();
+    assert_eq!(values(&broker).len(), 5);
+}
+
 /// What two idempotent producers send to one partition is there once, each in its order.
 pub(crate) fn two_idempotent_producers() {
     let broker = Broker::builder().seed(1).topic("t").open().unwrap();
