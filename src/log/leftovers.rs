@@ -147,8 +147,8 @@ pub(super) fn finish_leftovers(
     Ok(())
 }
 
-/// Whether a new segment would begin inside an old one that it does not replace. No compaction makes
-/// such a one: it stays what it is, and so does everything else.
+/// Whether a new segment would begin inside an old one that it does not replace. No compaction
+/// makes such a one: it stays what it is, and so does everything else.
 fn overlaps(
     storage: &Storage,
     dir: &FileName,
