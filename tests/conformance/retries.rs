@@ -174,7 +174,8 @@ fn t092_a_retry_after_a_lost_answer_writes_once_with_idempotence_twice_without()
             for idempotent in [true, false] {
                 let broker = home.open();
                 let topic = format!("t-{lost}-{idempotent}");
-                let settings = broker.producer().retry_backoff(ms(1)).linger(ms(1));
+                // Both are in one batch, however long it takes to send them.
+                let settings = broker.producer().retry_backoff(ms(1)).linger(LONG);
                 let producer = settings.enable_idempotence(idempotent).build().unwrap();
                 let code = ErrorCode::RequestTimedOut;
                 let fault = on_produce(&broker).topic(&topic).times(lost).apply_then_fail(code);
@@ -183,7 +184,9 @@ fn t092_a_retry_after_a_lost_answer_writes_once_with_idempotence_twice_without()
                 producer.flush(LONG).unwrap();
                 let offsets = sent.map(|sent| home.ok(sent.wait()).offset());
                 assert_eq!(fault.hits(), lost, "{home}");
-                let after = home.ok(producer.send(record("c")).wait()).offset();
+                let after = producer.send(record("c"));
+                producer.flush(LONG).unwrap();
+                let after = home.ok(after.wait()).offset();
                 let all = values(&broker, &topic, 0);
                 if idempotent {
                     assert_eq!(offsets, [Some(0), Some(1)], "{home}: those of the first try");
