@@ -121,6 +121,9 @@ fn one_that_is_dropped_leaves_its_record_to_the_others() {
             let producer = broker.producer().build().unwrap();
             let consumer = std::sync::Arc::new(reader(&broker));
             for number in 0..50 {
+                // It comes first, in case only the first should be woken.
+                let mut dropped = consumer.recv();
+                assert!(smol::block_on(poll_once(&mut dropped)).is_none());
                 let (waiting, waits) = smol::channel::bounded::<()>(1);
                 let other = std::sync::Arc::clone(&consumer);
                 let task = runtime.spawn(async move {
@@ -130,8 +133,6 @@ fn one_that_is_dropped_leaves_its_record_to_the_others() {
                     record.await.unwrap().offset
                 });
                 runtime.run(async move { waits.recv().await.unwrap() });
-                let mut dropped = consumer.recv();
-                assert!(smol::block_on(poll_once(&mut dropped)).is_none());
                 send(&producer, number).wait().unwrap();
                 drop(dropped);
                 assert_eq!(runtime.run(task), number);
