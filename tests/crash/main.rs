@@ -32,7 +32,7 @@ use oracle::{InOrder, Promise, reopened};
 
 /// Small windows are explored exhaustively below this many states.
 const fn plan(nested_every: usize) -> Plan {
-    Plan { states_per_cut: 400, nested_every, nested_states: 8, kills_every: 1 }
+    Plan { states_per_cut: 200, nested_every, nested_states: 8, kills_every: 1 }
 }
 
 pub(crate) fn explore(name: &str, trace: &SimStorage, nested_every: usize) -> usize {
