@@ -191,7 +191,7 @@ pub fn measure_if_told() {
     assert_eq!(broker.topic(TOPIC).unwrap().partitions().len(), partitions);
     assert!(entries("/proc/self/task") <= threads + 2);
     // At most so many files are open, however many partitions there are.
-    assert!(entries("/proc/self/fd") <= descriptors + 512 + 8);
+    assert!(entries("/proc/self/fd") <= descriptors + 4096 + 8);
     broker.close().unwrap();
     println!("{used}");
     std::process::exit(0);
