@@ -16,6 +16,15 @@ const LONG: Duration = Duration::from_secs(60);
 const BACKOFF: Duration = Duration::from_millis(100);
 const RETRIABLE: ErrorCode = ErrorCode::CoordinatorLoadInProgress;
 
+/// What the polls of a new member ask for.
+const IN_A_POLL: [OpKind; 5] = [
+    OpKind::JoinGroup,
+    OpKind::SyncGroup,
+    OpKind::FetchOffsets,
+    OpKind::ListOffsets,
+    OpKind::Fetch,
+];
+
 struct World {
     broker: Broker,
     clock: MockClock,
@@ -233,13 +242,7 @@ fn poll_values(consumer: &Consumer, timeout: Duration) -> Result<Vec<String>, Er
 
 #[test]
 fn a_poll_waits_for_what_is_tried_again_and_ends_in_time() {
-    for kind in [
-        OpKind::JoinGroup,
-        OpKind::SyncGroup,
-        OpKind::FetchOffsets,
-        OpKind::ListOffsets,
-        OpKind::Fetch,
-    ] {
+    for kind in IN_A_POLL {
         let world = World::new();
         let consumer = world.consumer("g");
         consumer.subscribe(["t"]).unwrap();
@@ -275,13 +278,7 @@ impl TopicIf for FaultBuilder {
 
 #[test]
 fn a_fatal_failure_comes_out_of_the_poll() {
-    for kind in [
-        OpKind::JoinGroup,
-        OpKind::SyncGroup,
-        OpKind::FetchOffsets,
-        OpKind::ListOffsets,
-        OpKind::Fetch,
-    ] {
+    for kind in IN_A_POLL {
         let world = World::new();
         let consumer = world.consumer("g");
         consumer.subscribe(["t"]).unwrap();
