@@ -208,12 +208,15 @@ impl Log {
             });
         }
         self.meter.wrote(group.len() as u64, records, bytes);
-        if config.preallocate && !self.context.storage.is_volatile() {
-            let (bounds, ends) = (
-                (segment.size(), config.segment_bytes),
-                (self.end_offset(), self.recovery_point()),
-            );
-            writer.ahead.extend(segment.file(), bounds, ends);
+        if self.context.storage.is_volatile() {
+            return Ok(());
+        }
+        let (size, limit) = (segment.size(), config.segment_bytes);
+        if config.preallocate {
+            let ends = (self.end_offset(), self.recovery_point());
+            writer.ahead.extend(segment.file(), (size, limit), ends);
+        } else {
+            writer.reserve.extend(segment.file(), size, limit);
         }
         Ok(())
     }

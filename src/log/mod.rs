@@ -40,6 +40,8 @@ mod sync;
 
 mod ahead;
 
+mod reserve;
+
 mod segment;
 
 pub(crate) mod report;

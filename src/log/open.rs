@@ -17,6 +17,7 @@ use super::provenance::Provenance;
 use super::recovery::Recovery;
 use super::replay::newest_snapshot;
 use super::report::{OnDamage, PartitionReport, Truncation};
+use super::reserve::Reserve;
 use super::scan::Stop;
 use super::segment::{Segment, Trust};
 use crate::error::{Error, ErrorCode, Result};
@@ -183,9 +184,9 @@ impl Log {
             let end = self.end_offset();
             self.publish(end, producers.first_open_offset().unwrap_or(end));
             self.writer.lock().producers = Some(producers);
-        }
-        if !clean && self.halt().is_none() {
+        } else if !clean && self.halt().is_none() {
             self.forget_open_below_start();
+            self.writer.lock().reserve = Reserve::inherited();
         }
         Ok(())
     }

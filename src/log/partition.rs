@@ -19,6 +19,7 @@ use super::context::LogContext;
 use super::producers::ProducerStates;
 use super::provenance::Provenance;
 use super::report::DamageReport;
+use super::reserve::Reserve;
 use super::segment::Segment;
 use super::sync::GroupSync;
 use crate::error::{Error, ErrorCode, Result};
@@ -92,6 +93,8 @@ pub(crate) struct Writer {
     pub(crate) jitter: i64,
     /// Zeros behind the log.
     pub(super) ahead: Ahead,
+    /// Room behind the log.
+    pub(super) reserve: Reserve,
     /// Records appended since the last sync that `flush.messages` asked for.
     pub(crate) unflushed: i64,
     /// In a log that is followed: the last batch that was taken in.
@@ -194,6 +197,7 @@ impl Log {
                 active_since,
                 jitter: 0,
                 ahead: Ahead::default(),
+                reserve: Reserve::default(),
                 unflushed: 0,
                 followed: None,
                 opened: 0,

@@ -112,6 +112,7 @@ impl Log {
         }
         if let Some(active) = segments.last() {
             writer.ahead.cut(active.file(), active.size())?;
+            writer.reserve.give_back(active.file(), active.size());
         }
         let epoch = Self::current_epoch(writer);
         // Nothing that is appended from now on has been compacted.
@@ -152,12 +153,13 @@ impl Log {
     }
 
     /// Cuts off the zeros behind the log, durably, at its close. What the last roll cut is made
-    /// durable too: if nothing was appended since, no sync has come by.
+    /// durable too: if nothing was appended since, no sync has come by. Gives back room, too.
     pub(super) fn sync_cuts(&self) -> Result<()> {
         let mut writer = self.writer.lock();
         let segments = self.segments();
         if let Some(active) = segments.last() {
             writer.ahead.cut(active.file(), active.size())?;
+            writer.reserve.give_back(active.file(), active.size());
         }
         if writer.ahead.has_cut() {
             segments.iter().rev().take(2).try_for_each(|segment| segment.file().sync())?;

@@ -176,6 +176,17 @@ pub(crate) trait RawFile: Debug + Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Cuts or extends (with zeros) the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Has room on the disk ready for `len` bytes from `offset` on, where that can be had. Neither
+    /// the content nor the length changes.
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        let _ = (offset, len);
+        Ok(())
+    }
+    /// Gives back what is reserved behind the end of the file, which is at `end`.
+    fn release(&self, end: u64) -> io::Result<()> {
+        let _ = end;
+        Ok(())
+    }
     /// Makes the content and the length durable (`fdatasync`). After a failure the handle may
     /// keep failing, and must not be believed if it does not: what was lost stays lost. Bytes
     /// written through a handle that was dropped without a sync are covered by the sync of

@@ -231,6 +231,21 @@ impl RawFile for DiskFile {
         self.handle.change(|file| file.set_len(len))
     }
 
+    #[cfg(target_os = "linux")]
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        use nix::fcntl::{FallocateFlags, fallocate};
+        let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let keep = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        self.handle.change(|file| Ok(fallocate(file, keep, offset, len)?))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn release(&self, end: u64) -> io::Result<()> {
+        self.handle.change(|file| file.set_len(end))
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.handle.sync()
     }

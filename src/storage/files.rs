@@ -271,6 +271,17 @@ impl File {
         Ok(())
     }
 
+    /// Has room on the disk ready for `len` bytes from `offset` on, where that can be had. The
+    /// length of the file stays.
+    pub(crate) fn reserve(&self, offset: u64, len: u64) -> Result<()> {
+        self.raw.reserve(offset, len).map_err(|e| self.error(e, "reserve room behind"))
+    }
+
+    /// Gives back what is reserved behind the end of the file, which is at `end`.
+    pub(crate) fn release(&self, end: u64) -> Result<()> {
+        self.raw.release(end).map_err(|e| self.error(e, "give back room behind"))
+    }
+
     /// Writes all of `parts`, one after the other from `offset` on. After an error any part of them
     /// may be written.
     pub(crate) fn write_all_vectored_at(

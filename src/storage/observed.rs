@@ -25,10 +25,10 @@ struct Observed {
 
 impl Storage {
     /// `inner`, with `hook` called before every operation: its name (`open`, `create`, `read`,
-    /// `write`, `len`, `set_len`, `sync`, `map`, `modified`, `set_modified`, `list`,
-    /// `create_root`, `create_dir`, `rename_dir`, `remove_dir`, `rename`, `remove`, `sync_dir`,
-    /// `lock`, `is_locked`) and its path. When the hook answers an error, that is the result and
-    /// the operation is not done.
+    /// `write`, `len`, `set_len`, `reserve`, `release`, `sync`, `map`, `modified`, `set_modified`,
+    /// `list`, `create_root`, `create_dir`, `rename_dir`, `remove_dir`, `rename`, `remove`,
+    /// `sync_dir`, `lock`, `is_locked`) and its path. When the hook answers an error, that is the
+    /// result and the operation is not done.
     ///
     /// ```
     /// use std::io;
@@ -183,6 +183,14 @@ impl RawFile for ObservedFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.see("set_len")?.set_len(len)
+    }
+
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.see("reserve")?.reserve(offset, len)
+    }
+
+    fn release(&self, end: u64) -> io::Result<()> {
+        self.see("release")?.release(end)
     }
 
     fn sync(&self) -> io::Result<()> {
