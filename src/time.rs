@@ -65,6 +65,14 @@ pub(crate) fn rest(duration: Duration) {
     std::thread::sleep(duration);
 }
 
+/// Lets other threads run until `is_over`, for so long at most. This one stays awake.
+pub(crate) fn let_others_run(limit: Duration, is_over: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_over() && began.elapsed() < limit {
+        std::thread::yield_now();
+    }
+}
+
 /// What the operating system's wall clock shows: milliseconds since 1970, and how many nanoseconds
 /// of the last one have passed.
 fn precise_millis() -> (i64, u32) {

@@ -8,8 +8,8 @@
 //!
 //! Threads that wait for one sync after the other come back together, a moment after it. Whoever is
 //! the first of them would sync for itself alone and keep the others waiting for all of it, so it
-//! sleeps until there are as many as there were, for a small part of what a sync takes: the last to
-//! come leads. One that is alone never waits.
+//! lets them run until there are as many as there were, for a part of what a sync takes. It stays
+//! awake: to be woken would take longer than they need. One that is alone never waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -18,10 +18,11 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::Result;
+use crate::time::let_others_run;
 use crate::wait::{Quiet, contain};
 
-/// A sync waits for company for so small a part of what the last one took, and not for longer.
-const GATHER_PART: u32 = 4;
+/// A sync waits for company for this part of what the last one took, and not for longer.
+const GATHER_PART: u32 = 2;
 const GATHER_MAX: Duration = Duration::from_millis(1);
 
 /// Somebody to be told when everything below an offset is durable, or when that failed.
@@ -46,6 +47,8 @@ pub(crate) struct GroupSync {
 #[derive(Default)]
 struct State {
     running: bool,
+    /// A thread that will lead waits for others.
+    gathering: bool,
     /// How many threads were here when the last sync ended.
     expected: usize,
     failed: Option<crate::error::Error>,
@@ -112,7 +115,7 @@ impl GroupSync {
         sync: impl Fn() -> Result<i64>,
     ) -> Result<bool> {
         let mut state = self.state.lock();
-        let mut gathers = true;
+        let mut may_gather = true;
         loop {
             if let Some(error) = &state.failed {
                 return Err(error.clone());
@@ -120,13 +123,12 @@ impl GroupSync {
             if self.recovery_point() >= end {
                 return Ok(true);
             }
-            let limit = self.gather_limit();
-            let gather = gathers && state.present() < state.expected && !limit.is_zero();
-            if !state.running && gather {
-                gathers = false;
-                // Who completes the company leads; if nobody does, this thread.
-                wait(&mut state, end, Some(limit));
-            } else if !state.running {
+            if !state.running && !state.gathering {
+                if may_gather {
+                    may_gather = false;
+                    self.gather(&mut state);
+                    continue;
+                }
                 state.running = true;
                 MutexGuard::unlocked(&mut state, || self.lead(&sync));
             } else if !wait(&mut state, end, patience) {
@@ -135,9 +137,20 @@ impl GroupSync {
         }
     }
 
-    /// How long a thread sleeps for company.
-    fn gather_limit(&self) -> Duration {
-        GATHER_MAX.min(Duration::from_nanos(self.took.load(Ordering::Relaxed)) / GATHER_PART)
+    /// Lets other threads run until as many are here as when the last sync ended.
+    fn gather(&self, state: &mut MutexGuard<'_, State>) {
+        let limit =
+            GATHER_MAX.min(Duration::from_nanos(self.took.load(Ordering::Relaxed)) / GATHER_PART);
+        if limit.is_zero() || state.present() >= state.expected {
+            return;
+        }
+        state.gathering = true;
+        let is_complete = || {
+            let state = self.state.lock();
+            state.present() >= state.expected
+        };
+        MutexGuard::unlocked(state, || let_others_run(limit, is_complete));
+        state.gathering = false;
     }
 
     /// Syncs, and tells everybody whom that concerns.
@@ -348,6 +361,32 @@ mod tests {
         assert!(sync.sync_to(1, None, || Ok(1)).unwrap());
         assert!(began.elapsed() >= GATHER_MAX);
         assert_eq!(sync.state.lock().expected, 1, "the next one finds itself alone");
+    }
+
+    #[test]
+    fn who_comes_while_another_waits_for_company_is_in_its_sync() {
+        let sync = GroupSync::new(0);
+        sync.state.lock().expected = 3;
+        sync.note_time(Duration::from_secs(1));
+        let calls = AtomicUsize::new(0);
+        let count = || {
+            calls.fetch_add(1, Ordering::SeqCst);
+            Ok(9)
+        };
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| sync.sync_to(1, None, count));
+            while !sync.state.lock().gathering && !first.is_finished() {
+                std::thread::yield_now();
+            }
+            let second = scope.spawn(|| sync.sync_to(2, None, count));
+            for thread in [first, second] {
+                assert!(thread.join().unwrap().unwrap());
+            }
+        });
+        let state = sync.state.lock();
+        // Where the second was late, each has led one.
+        assert!((1..=2).contains(&calls.load(Ordering::SeqCst)));
+        assert!(!state.gathering && !state.running && state.sleepers.is_empty());
     }
 
     #[test]

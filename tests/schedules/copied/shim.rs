@@ -31,6 +31,12 @@ fn pass(time: Duration) {
     NOW.set(NOW.get() + time);
 }
 
+/// Lets others run, which takes its time.
+pub(crate) fn let_pass() {
+    thread::yield_now();
+    pass(Duration::from_micros(50));
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Instant(Duration);
 
