@@ -7,6 +7,7 @@
 //! millisecond or two, never more: the remembered time is that short.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Instant;
@@ -27,13 +28,14 @@ struct Seen {
     until: u64,
     /// When the counter was read last.
     read: Option<(u64, Instant)>,
-    /// Counts in a millisecond; 0 while it is not known.
-    speed: u64,
 }
+
+/// Counts in a millisecond, as some thread measured it last; 0 while it is not known.
+static SPEED: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static SEEN: Cell<Seen> = const {
-        Cell::new(Seen { millis: 0, from: 0, until: 0, read: None, speed: 0 })
+        Cell::new(Seen { millis: 0, from: 0, until: 0, read: None })
     };
 }
 
@@ -60,7 +62,7 @@ fn ask(precise: fn() -> (i64, u32)) -> i64 {
             if (DISTANCE.0..=DISTANCE.1).contains(&passed) {
                 let counts = now.saturating_sub(last).saturating_mul(NANOS_PER_MILLI);
                 let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX).max(1);
-                seen.speed = counts / nanos;
+                SPEED.store(counts / nanos, Ordering::Relaxed);
             }
         }
         seen.read = Some((now, before));
@@ -68,7 +70,7 @@ fn ask(precise: fn() -> (i64, u32)) -> i64 {
     let (millis, nanos) = precise();
     // Counted from before the system was asked, and with a reserve of a sixteenth.
     let left = NANOS_PER_MILLI.saturating_sub(u64::from(nanos));
-    let lasts = seen.speed.saturating_mul(left) / NANOS_PER_MILLI;
+    let lasts = SPEED.load(Ordering::Relaxed).saturating_mul(left) / NANOS_PER_MILLI;
     (seen.millis, seen.from, seen.until) = (millis, now, now.saturating_add(lasts - lasts / 16));
     SEEN.set(seen);
     millis
