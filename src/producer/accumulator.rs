@@ -15,7 +15,7 @@ use super::record::ProducerRecord;
 use super::slot::{BatchSlot, Home, Run, Ticket};
 use crate::error::{Error, Result};
 use crate::log::{Log, TopicConfig};
-use crate::record::{BatchBuilder, Compression, DECOMPRESSED_BYTES_MAX};
+use crate::record::{BatchBuilder, Compression, DECOMPRESSED_BYTES_MAX, Header};
 
 /// No batch grows larger than this, whatever `batch.size` says: well below what a batch may
 /// decompress to.
@@ -95,6 +95,22 @@ pub(super) struct Material<'a> {
     pub(super) home: &'a Home,
 }
 
+/// How large a batch grows.
+pub(super) fn batch_bytes_max(config: &ProducerConfig) -> usize {
+    config.batch_size.min(BATCH_BYTES_MAX)
+}
+
+/// The limit of a batch, if with these settings there is a usual case, as `usual` has it. What a
+/// batch has room for must be neither over `max.request.size` nor over `buffer.memory`.
+pub(super) fn usual_limit(config: &ProducerConfig, threads: bool) -> Option<usize> {
+    let limit = batch_bytes_max(config);
+    let plain = config.interceptors.is_empty()
+        && config.partitioner.is_none()
+        && config.transactional_id.is_none();
+    let fits = limit <= config.max_request_size.min(config.buffer_memory);
+    (threads && plain && fits).then_some(limit)
+}
+
 impl Material<'_> {
     /// How much memory a batch reserves for a first record of at most `record_size`.
     fn reservation(&self, record_size: usize) -> usize {
@@ -103,7 +119,7 @@ impl Material<'_> {
 
     /// How large a batch grows.
     fn limit(&self) -> usize {
-        self.config.batch_size.min(BATCH_BYTES_MAX)
+        batch_bytes_max(self.config)
     }
 
     pub(super) fn builder(&self) -> BatchBuilder {
@@ -148,6 +164,22 @@ impl Accumulator {
         Self { state: Mutex::default(), backlog: AtomicUsize::new(0) }
     }
 
+    /// Encodes a record into the open batch, where that leaves room for more; else does nothing.
+    #[inline]
+    pub(super) fn join(
+        &self,
+        limit: usize,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+    ) -> Option<(Arc<BatchSlot>, i32)> {
+        let mut guard = self.state.lock();
+        let State { open: Some(open), closed: false, .. } = &mut *guard else { return None };
+        let index = open.builder.join(limit, timestamp, key, value, headers)?;
+        Some((Arc::clone(&open.slot), index))
+    }
+
     /// Encodes a record into the open batch. A new batch takes `reservation`, or what is free.
     pub(super) fn add(
         &self,
@@ -157,7 +189,8 @@ impl Accumulator {
         reservation: Option<Reservation>,
         material: &Material<'_>,
     ) -> Result<Added> {
-        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let (key, value, headers) =
+            (record.key.as_deref(), record.value.as_deref(), record.headers());
         let stamp = Some(timestamp);
         let limit = material.limit();
         let mut guard = self.state.lock();
@@ -167,8 +200,14 @@ impl Accumulator {
         }
         let mut filled = false;
         let appended = match &mut state.open {
-            Some(open) => open.builder.append_within(limit, stamp, key, value, &record.headers)?,
-            None => None,
+            Some(OpenBatch { builder, .. })
+                if builder.is_empty()
+                    || builder.encoded_size(stamp, key, value, headers) + builder.size()
+                        <= limit =>
+            {
+                Some(builder.append(stamp, key, value, headers)?)
+            }
+            _ => None,
         };
         if let (Some(index), Some(open)) = (appended, &state.open)
             && open.builder.size() < limit
@@ -193,7 +232,7 @@ impl Accumulator {
                 };
                 let mut open = material.open(reservation);
                 // A batch without a record would be nothing to wait for.
-                let index = match open.builder.append(stamp, key, value, &record.headers) {
+                let index = match open.builder.append(stamp, key, value, headers) {
                     Ok(index) => index,
                     Err(error) => {
                         // The batch gives back its memory, which wakes futures: not in the lock.

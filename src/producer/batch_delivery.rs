@@ -1,6 +1,7 @@
 //! The handle to the outcome of many records that were sent by one call.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use super::delivery::{Pending, timed_out};
 use super::metadata::RecordMetadata;
 use super::slot::{BatchSlot, Ticket, run};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The outcome of the records of one [`send_batch`](crate::Producer::send_batch): wait for it,
 /// await it, have it called back, or say that you do not care. Dropping it changes nothing about
@@ -27,13 +28,33 @@ pub struct BatchDelivery {
     pub(super) records: Vec<Sent>,
 }
 
-/// What became of one record of a call.
+/// What became of records of a call that came one after the other.
 #[derive(Clone, Debug)]
 pub(super) enum Sent {
-    /// It is in this batch.
-    In(usize, Ticket),
-    /// It is done.
+    /// They are in this batch, and have one time.
+    In { batch: usize, records: Range<i32>, timestamp: i64 },
+    /// One that is done.
     Done(Result<RecordMetadata>),
+}
+
+impl Sent {
+    /// Notes a record of a batch, as a rule the one after the last.
+    #[inline]
+    pub(super) fn note(all: &mut Vec<Self>, to: usize, ticket: Ticket) {
+        let index = ticket.index;
+        match all.last_mut() {
+            Some(Self::In { batch, records, timestamp })
+                if *batch == to && records.end == index && *timestamp == ticket.timestamp =>
+            {
+                records.end = index.saturating_add(1);
+            }
+            _ => all.push(Self::In {
+                batch: to,
+                records: index..index.saturating_add(1),
+                timestamp: ticket.timestamp,
+            }),
+        }
+    }
 }
 
 impl BatchDelivery {
@@ -44,7 +65,10 @@ impl BatchDelivery {
     /// Why the first record that was not delivered was not. Others may have been: see
     /// [`results`](Self::results).
     pub fn wait(self) -> Result<Vec<RecordMetadata>> {
-        self.results().into_iter().collect()
+        for batch in &self.batches {
+            batch.wait_until(None);
+        }
+        self.all()
     }
 
     /// As [`wait`](Self::wait), for at most `timeout`.
@@ -58,7 +82,7 @@ impl BatchDelivery {
         for batch in &self.batches {
             batch.wait_until(deadline);
         }
-        self.answers().into_iter().collect()
+        self.all()
     }
 
     /// Blocks until every record has its result, and answers all of them.
@@ -109,7 +133,10 @@ impl BatchDelivery {
         let last = |(index, batch): (usize, &Pending)| {
             let mut records = self.records.iter().rev();
             records.find_map(|sent| match sent {
-                Sent::In(of, ticket) if *of == index => Some((Arc::clone(&batch.0), *ticket)),
+                Sent::In { batch: of, records, timestamp } if *of == index => {
+                    let ticket = Ticket { index: records.end - 1, timestamp: *timestamp };
+                    Some((Arc::clone(&batch.0), ticket))
+                }
                 _ => None,
             })
         };
@@ -117,20 +144,44 @@ impl BatchDelivery {
     }
 
     fn answers(&self) -> Vec<Result<RecordMetadata>> {
-        // Those of a batch as a rule follow each other.
-        let mut last = None;
-        let mut answer = |sent: &Sent| match sent {
-            Sent::Done(result) => result.clone(),
-            Sent::In(batch, ticket) => {
-                if last.as_ref().is_none_or(|(of, _)| of != batch) {
-                    last = None;
-                    last = self.batches.get(*batch).map(|pending| (*batch, pending.0.answers()));
-                }
-                let answers = last.as_ref().and_then(|(_, answers)| answers.as_ref());
-                answers.map_or_else(|| Err(timed_out()), |answers| answers.of(*ticket))
-            }
+        let mut answers = Vec::new();
+        let _ = self.each(|answer| {
+            answers.push(answer);
+            Ok(())
+        });
+        answers
+    }
+
+    /// Those of all records, or the first error.
+    fn all(&self) -> Result<Vec<RecordMetadata>> {
+        let count = |sent: &Sent| match sent {
+            Sent::In { records, .. } => records.len(),
+            Sent::Done(_) => 1,
         };
-        self.records.iter().map(&mut answer).collect()
+        let mut answers = Vec::with_capacity(self.records.iter().map(count).sum());
+        self.each(|answer| {
+            answers.push(answer?);
+            Ok(())
+        })?;
+        Ok(answers)
+    }
+
+    /// Tells the answers one after the other, until somebody has heard enough.
+    fn each(&self, mut tell: impl FnMut(Result<RecordMetadata>) -> Result<()>) -> Result<()> {
+        for sent in &self.records {
+            match sent {
+                Sent::Done(result) => tell(result.clone())?,
+                Sent::In { batch, records, timestamp } => {
+                    let answers = self.batches.get(*batch).and_then(|batch| batch.0.answers());
+                    for index in records.clone() {
+                        let ticket = Ticket { index, timestamp: *timestamp };
+                        let answer = answers.as_ref().map(|answers| answers.of(ticket));
+                        tell(answer.unwrap_or_else(|| Err(timed_out())))?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -162,7 +213,6 @@ impl Future for BatchDelivery {
                 return Poll::Pending;
             }
         }
-        let answers: Result<Vec<RecordMetadata>, Error> = self.answers().into_iter().collect();
-        Poll::Ready(answers)
+        Poll::Ready(self.all())
     }
 }

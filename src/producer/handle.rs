@@ -1,5 +1,6 @@
 //! The handle to a producer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use super::builder::ProducerBuilder;
 use super::config::ProducerConfig;
 use super::delivery::Delivery;
 use super::inner::Inner;
-use super::record::ProducerRecord;
+use super::record::{ProducerRecord, headers_of};
+use super::send_batch::Gathering;
 use super::session::Session;
 use crate::broker::Handle;
 use crate::error::{Error, ErrorKind, Result};
@@ -119,7 +121,30 @@ impl Producer {
     /// `min.insync.replicas` is above one; `INVALID_TOPIC_EXCEPTION`; `UserCode` when a partitioner
     /// failed; `Closed`; those of [`Partition::append`](crate::Partition::append). A record that
     /// the topic refuses takes those of its batch with it.
+    #[inline(always)]
     pub fn send(&self, record: ProducerRecord<'_>) -> Delivery {
+        // Inlined, and taken apart, so that a record is never put together in memory; see `usual`.
+        let ProducerRecord { topic, partition, key, value, headers, timestamp } = record;
+        let (key_bytes, value_bytes) = (key.as_deref(), value.as_deref());
+        let inner = &*self.0.inner;
+        let now = inner.timestamp(timestamp);
+        let list = headers_of(headers.as_deref());
+        match inner.join(&topic, partition, key_bytes, value_bytes, list, now) {
+            Some((slot, index)) => inner.joined(slot, index, now),
+            None => self.send_any(ProducerRecord {
+                topic: Cow::Borrowed(&topic),
+                partition,
+                key: key_bytes.map(Cow::Borrowed),
+                value: value_bytes.map(Cow::Borrowed),
+                headers,
+                timestamp,
+            }),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_any(&self, record: ProducerRecord<'_>) -> Delivery {
         let interceptors = &self.0.inner.config().interceptors;
         let sent = if interceptors.is_empty() {
             self.0.inner.send(&record, true)
@@ -207,14 +232,16 @@ impl Producer {
         &self,
         records: impl IntoIterator<Item = ProducerRecord<'a>>,
     ) -> BatchDelivery {
-        let interceptors = &self.0.inner.config().interceptors;
+        let inner = &*self.0.inner;
+        let interceptors = &inner.config().interceptors;
         let records = records.into_iter();
-        let records: Vec<ProducerRecord<'a>> = if interceptors.is_empty() {
-            records.collect()
+        let mut gathering = Gathering::new(inner);
+        if interceptors.is_empty() {
+            records.for_each(|record| gathering.add(record));
         } else {
-            records.map(|record| interceptors.on_send(record)).collect()
-        };
-        self.0.inner.send_batch(&records)
+            records.for_each(|record| gathering.add(interceptors.on_send(record)));
+        }
+        gathering.send()
     }
 
     /// Writes all batches, lingering or not, and blocks until everything sent before the call is

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accumulator::{Added, Place};
+use super::accumulator::{Added, Place, usual_limit};
 use super::at_work::Rests;
 use super::client::Client;
 use super::config::{Acks, ProducerConfig};
@@ -29,6 +29,8 @@ use crate::wait::Waiter;
 pub(super) struct Inner {
     pub(super) client: Arc<Client>,
     pub(super) topics: Topics,
+    /// See `usual`.
+    pub(super) usual_limit: Option<usize>,
 }
 
 /// A record that passed the checks, with what they found.
@@ -47,8 +49,9 @@ impl Inner {
         config: ProducerConfig,
         session: Option<Arc<Session>>,
     ) -> Self {
+        let usual_limit = usual_limit(&config, broker.config.has_threads());
         let client = Client::new(broker, config, session);
-        Self { topics: Topics::new(Arc::clone(&client)), client }
+        Self { topics: Topics::new(Arc::clone(&client)), client, usual_limit }
     }
 
     pub(super) fn config(&self) -> &ProducerConfig {
@@ -182,8 +185,8 @@ impl Inner {
     ) -> Result<Checked<'a>> {
         self.check_open()?;
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
-        let size = BatchBuilder::record_size_max(key, value, &record.headers);
-        if size > self.config().max_request_size.min(self.config().buffer_memory) {
+        let size = BatchBuilder::record_size_max(key, value, record.headers());
+        if size > self.record_size_limit() {
             return Err(self.too_large(size));
         }
         let timestamp = record.timestamp.unwrap_or_else(now);
@@ -207,6 +210,12 @@ impl Inner {
         }
         let sticky = chosen.is_none().then_some(topic);
         Ok(Checked { queue, sticky, size, timestamp })
+    }
+
+    /// How large a record may be.
+    #[inline]
+    pub(super) fn record_size_limit(&self) -> usize {
+        self.config().max_request_size.min(self.config().buffer_memory)
     }
 
     #[cold]

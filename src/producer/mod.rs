@@ -132,6 +132,8 @@ mod topics;
 
 mod inner;
 
+mod usual;
+
 mod send_batch;
 
 mod handle;

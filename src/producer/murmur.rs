@@ -15,8 +15,7 @@ pub fn murmur2(key: &[u8]) -> i32 {
     let (words, tail) = key.as_chunks::<4>();
     for word in words {
         // The algorithm reads little-endian words, on every machine.
-        let [a, b, c, d] = word.map(u32::from);
-        let mut k = (a | b << 8 | c << 16 | d << 24).wrapping_mul(M);
+        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
         k ^= k >> 24;
         h = h.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
@@ -32,7 +31,11 @@ pub fn murmur2(key: &[u8]) -> i32 {
 }
 
 /// The partition of a key among `count`: the hash without its sign bit, not its absolute value.
+#[inline]
 pub(crate) fn partition_of_key(key: &[u8], count: i32) -> i32 {
+    if count == 1 {
+        return 0;
+    }
     (murmur2(key) & i32::MAX).checked_rem(count).unwrap_or(0)
 }
 

@@ -48,7 +48,9 @@ pub(super) struct Held {
     placed: Vec<Appended>,
 }
 
-/// One producer's batches for one partition.
+/// One producer's batches for one partition. In cache lines of its own: another partition's is
+/// written by another processor.
+#[repr(align(128))]
 pub(super) struct PartitionQueue {
     pub(super) log: Arc<Log>,
     pub(super) client: Arc<Client>,

@@ -88,7 +88,8 @@ pub struct ProducerRecord<'a> {
     pub(crate) partition: Option<i32>,
     pub(crate) key: Option<Cow<'a, [u8]>>,
     pub(crate) value: Option<Cow<'a, [u8]>>,
-    pub(crate) headers: Vec<Header>,
+    #[expect(clippy::box_collection, reason = "one without any is let go in a register")]
+    pub(crate) headers: Option<Box<Vec<Header>>>,
     pub(crate) timestamp: Option<i64>,
 }
 
@@ -101,7 +102,7 @@ impl<'a> ProducerRecord<'a> {
             partition: None,
             key: None,
             value: None,
-            headers: Vec::new(),
+            headers: None,
             timestamp: None,
         }
     }
@@ -123,8 +124,12 @@ impl<'a> ProducerRecord<'a> {
     /// Adds a header. Keys may repeat; order is kept.
     pub fn header(mut self, key: impl Into<String>, value: impl Payload<'a>) -> Self {
         let value = Bytes::from(value.into_payload().into_owned());
-        self.headers.push(Header::new(key, value));
+        self.headers_mut().push(Header::new(key, value));
         self
+    }
+
+    fn headers_mut(&mut self) -> &mut Vec<Header> {
+        self.headers.get_or_insert_default()
     }
 
     /// Adds a header with no value.
@@ -135,7 +140,7 @@ impl<'a> ProducerRecord<'a> {
     /// assert_eq!(record.headers()[1].value(), None);
     /// ```
     pub fn null_header(mut self, key: impl Into<String>) -> Self {
-        self.headers.push(Header::null(key));
+        self.headers_mut().push(Header::null(key));
         self
     }
 
@@ -173,8 +178,9 @@ impl<'a> ProducerRecord<'a> {
 
     /// The headers it has, in their order.
     #[must_use]
+    #[inline]
     pub fn headers(&self) -> &[Header] {
-        &self.headers
+        headers_of(self.headers.as_deref())
     }
 
     /// The partition it was given.
@@ -190,6 +196,11 @@ impl<'a> ProducerRecord<'a> {
     }
 }
 
+#[inline]
+pub(super) fn headers_of(headers: Option<&Vec<Header>>) -> &[Header] {
+    headers.map_or(&[], |headers| headers)
+}
+
 impl std::fmt::Debug for ProducerRecord<'_> {
     /// Says lengths, never payload.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -198,7 +209,7 @@ impl std::fmt::Debug for ProducerRecord<'_> {
             .field("partition", &self.partition)
             .field("key_len", &self.key.as_ref().map(|key| key.len()))
             .field("value_len", &self.value.as_ref().map(|value| value.len()))
-            .field("headers", &self.headers.len())
+            .field("headers", &self.headers().len())
             .field("timestamp", &self.timestamp)
             .finish()
     }

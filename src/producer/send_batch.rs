@@ -1,5 +1,6 @@
 //! Many records with one call.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::batch_delivery::{BatchDelivery, Sent};
@@ -9,106 +10,187 @@ use super::inner::{Checked, Inner};
 use super::limit::BlockLimit;
 use super::metadata::RecordMetadata;
 use super::queue::PartitionQueue;
-use super::record::ProducerRecord;
+use super::record::{ProducerRecord, headers_of};
 use super::slot::Ticket;
 use super::topics::TopicQueues;
 use crate::error::{Error, ErrorCode, Result};
-use crate::record::BATCH_HEADER_LEN;
+use crate::record::{BATCH_HEADER_LEN, BatchBuilder, Header};
 
-/// The records of one call for one partition.
-struct Group<'a> {
+/// The records of one call for one partition, encoded.
+struct Group {
     queue: Arc<PartitionQueue>,
     sticky: Option<Arc<TopicQueues>>,
-    records: Vec<(&'a ProducerRecord<'a>, i64)>,
+    builder: BatchBuilder,
     /// An upper bound.
     size: usize,
+    /// Why they cannot be a batch.
+    failed: Option<Error>,
 }
 
-impl<'a> Group<'a> {
-    fn new(first: &Checked<'_>, expected: usize) -> Self {
+/// What a call has gathered so far.
+pub(super) struct Gathering<'a> {
+    inner: &'a Inner,
+    limit: BlockLimit<'a>,
+    groups: Vec<Group>,
+    sent: Vec<Sent>,
+    /// The time that records without one get.
+    now: Option<i64>,
+}
+
+impl<'a> Gathering<'a> {
+    pub(super) fn new(inner: &'a Inner) -> Self {
         Self {
-            queue: Arc::clone(first.queue),
-            sticky: first.sticky.cloned(),
-            records: Vec::with_capacity(expected),
-            size: BATCH_HEADER_LEN,
+            inner,
+            limit: inner.block_limit(true),
+            groups: Vec::new(),
+            sent: Vec::new(),
+            now: None,
         }
     }
 
-    fn push(&mut self, record: &'a ProducerRecord<'a>, size: usize, timestamp: i64) -> Ticket {
-        let index = i32::try_from(self.records.len()).unwrap_or(i32::MAX);
-        self.records.push((record, timestamp));
-        self.size = self.size.saturating_add(size);
+    /// Adds a record. What it takes to add most of them happens in registers; see `usual`.
+    #[inline(always)]
+    pub(super) fn add(&mut self, record: ProducerRecord<'_>) {
+        let ProducerRecord { topic, partition, key, value, headers, timestamp } = record;
+        let (key_bytes, value_bytes) = (key.as_deref(), value.as_deref());
+        let now = timestamp.or(self.now);
+        let list = headers_of(headers.as_deref());
+        if !self.join(&topic, partition, key_bytes, value_bytes, list, now) {
+            self.add_any(&ProducerRecord {
+                topic: Cow::Borrowed(&topic),
+                partition,
+                key: key_bytes.map(Cow::Borrowed),
+                value: value_bytes.map(Cow::Borrowed),
+                headers,
+                timestamp,
+            });
+        }
+    }
+
+    /// Adds a record to the last group, if that is where it belongs and nothing is to be said.
+    #[inline(never)]
+    fn join(
+        &mut self,
+        topic: &str,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+        timestamp: Option<i64>,
+    ) -> bool {
+        let (Some(group), Some(timestamp)) = (self.groups.last_mut(), timestamp) else {
+            return false;
+        };
+        let Some(queue) = self.inner.usual_queue(topic, partition, key) else { return false };
+        let size = BatchBuilder::record_size_max(key, value, headers);
+        let total = group.size.saturating_add(size);
+        let fits = size <= self.inner.record_size_limit()
+            && total <= self.inner.client.memory.total()
+            && group.failed.is_none();
+        if !fits || !Arc::ptr_eq(queue, &group.queue) {
+            return false;
+        }
+        let Some(index) = group.builder.join(usize::MAX, timestamp, key, value, headers) else {
+            return false;
+        };
+        group.size = total;
+        let place = self.groups.len() - 1;
+        Sent::note(&mut self.sent, place, Ticket { index, timestamp });
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_any(&mut self, record: &ProducerRecord<'_>) {
+        let (known, mut found) = (self.inner.topics.current(), None);
+        let now = || *self.now.get_or_insert_with(|| self.inner.client.clock().wall_millis());
+        let checked =
+            match self.inner.check(record, now, known.as_deref(), &mut found, &mut self.limit) {
+                Ok(checked) => checked,
+                Err(error) => {
+                    self.inner.client.note_failure(&error);
+                    let result = Err(error);
+                    self.inner.config().interceptors.on_acknowledgement(&result);
+                    self.sent.push(Sent::Done(result));
+                    return;
+                }
+            };
+        let of = |group: &Group| Arc::ptr_eq(&group.queue, checked.queue);
+        let place = self.groups.iter().rposition(of).unwrap_or_else(|| {
+            self.groups.push(Group {
+                queue: Arc::clone(checked.queue),
+                sticky: checked.sticky.cloned(),
+                builder: checked.queue.material().builder(),
+                size: BATCH_HEADER_LEN,
+                failed: None,
+            });
+            self.groups.len() - 1
+        });
+        if let Some(group) = self.groups.get_mut(place) {
+            let ticket = group.add(record, &checked, self.inner.client.memory.total());
+            Sent::note(&mut self.sent, place, ticket);
+        }
+    }
+
+    /// Sends what was gathered.
+    pub(super) fn send(mut self) -> BatchDelivery {
+        let mut batches: Vec<Result<Option<Pending>>> = Vec::with_capacity(self.groups.len());
+        let mut homes = Vec::with_capacity(self.groups.len());
+        for (place, group) in self.groups.into_iter().enumerate() {
+            homes.push(Arc::clone(&group.queue));
+            batches.push(self.inner.send_group(place, group, &self.sent, &mut self.limit));
+        }
+        self.inner.gather(&homes, batches, self.sent)
+    }
+}
+
+impl Group {
+    /// Encodes a record; from the first that cannot be, there is no batch.
+    fn add(&mut self, record: &ProducerRecord<'_>, checked: &Checked<'_>, total: usize) -> Ticket {
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let timestamp = checked.timestamp;
+        self.size = self.size.saturating_add(checked.size);
+        if self.size > total && self.failed.is_none() {
+            let message = format!("a batch of over {total} bytes is over buffer.memory = {total}");
+            self.failed = Some(Error::kafka(ErrorCode::MessageTooLarge, message));
+        }
+        let mut index = 0;
+        if self.failed.is_none() {
+            match self.builder.append(Some(timestamp), key, value, record.headers()) {
+                Ok(place) => index = place,
+                Err(error) => self.failed = Some(error.into()),
+            }
+        }
         Ticket { index, timestamp }
     }
 }
 
 impl Inner {
-    /// Sends many records: those for one partition as one batch.
-    pub(super) fn send_batch(&self, records: &[ProducerRecord<'_>]) -> BatchDelivery {
-        let mut limit = self.block_limit(true);
-        let mut groups: Vec<Group<'_>> = Vec::new();
-        let mut sent: Vec<Sent> = Vec::with_capacity(records.len());
-        // Looked up once: a record of a topic that is not known yet finds it all the same.
-        let (known, mut now) = (self.topics.current(), None);
-        for record in records {
-            let mut found = None;
-            let now = || *now.get_or_insert_with(|| self.client.clock().wall_millis());
-            match self.check(record, now, known.as_deref(), &mut found, &mut limit) {
-                Err(error) => {
-                    self.client.note_failure(&error);
-                    let result = Err(error);
-                    self.config().interceptors.on_acknowledgement(&result);
-                    sent.push(Sent::Done(result));
-                }
-                Ok(checked) => {
-                    let of = |group: &Group<'_>| Arc::ptr_eq(&group.queue, checked.queue);
-                    let index = groups.iter().rposition(of).unwrap_or_else(|| {
-                        // As a rule there is one.
-                        let expected = if groups.is_empty() { records.len() } else { 0 };
-                        groups.push(Group::new(&checked, expected));
-                        groups.len() - 1
-                    });
-                    if let Some(group) = groups.get_mut(index) {
-                        let ticket = group.push(record, checked.size, checked.timestamp);
-                        sent.push(Sent::In(index, ticket));
-                    }
-                }
-            }
-        }
-        let mut batches: Vec<Result<Option<Pending>>> = Vec::with_capacity(groups.len());
-        for group in &groups {
-            batches.push(self.send_group(group, &mut limit));
-        }
-        self.gather(&groups, batches, sent)
-    }
-
     /// Sends the records of one partition; `None` with `acks=0`, when there is nothing to wait for.
-    fn send_group(&self, group: &Group<'_>, limit: &mut BlockLimit<'_>) -> Result<Option<Pending>> {
-        let queue = &group.queue;
-        let total = self.client.memory.total();
-        if group.size > total {
-            return Err(Error::kafka(
-                ErrorCode::MessageTooLarge,
-                format!("a batch of up to {} bytes is over buffer.memory = {total}", group.size),
-            ));
+    fn send_group(
+        &self,
+        place: usize,
+        group: Group,
+        sent: &[Sent],
+        limit: &mut BlockLimit<'_>,
+    ) -> Result<Option<Pending>> {
+        let Group { queue, sticky, builder, size, failed } = group;
+        if let Some(error) = failed {
+            return Err(error);
         }
-        let size = group.size.max(self.config().batch_size).min(total);
-        let reservation = match self.client.memory.try_reserve(size) {
+        let reserved = size.max(self.config().batch_size).min(self.client.memory.total());
+        let reservation = match self.client.memory.try_reserve(reserved) {
             Some(reservation) => reservation,
-            None => self.reserve(size, limit)?,
+            None => self.reserve(reserved, limit)?,
         };
-        let material = queue.material();
-        let mut builder = material.builder();
-        for (record, timestamp) in &group.records {
-            let (key, value) = (record.key.as_deref(), record.value.as_deref());
-            builder.append(Some(*timestamp), key, value, &record.headers)?;
-        }
-        let batch = material.with_records(builder, reservation);
+        let batch = queue.material().with_records(builder, reservation);
         let slot = Arc::clone(&batch.slot);
-        let acks = self.config().acks;
         if !self.config().interceptors.is_empty() {
-            for (index, (_, timestamp)) in (0..).zip(&group.records) {
-                self.intercept(&slot, Ticket { index, timestamp: *timestamp });
+            for sent in sent {
+                let Sent::In { batch, records, timestamp } = sent else { continue };
+                for index in records.clone().filter(|_| *batch == place) {
+                    self.intercept(&slot, Ticket { index, timestamp: *timestamp });
+                }
             }
         }
         if let Err(error) = queue.accumulator.add_batch(batch) {
@@ -116,20 +198,20 @@ impl Inner {
             // Else the topic was deleted in between.
             return Err(queue.log.append_error().unwrap_or(error));
         }
-        if let Some(topic) = &group.sticky {
+        if let Some(topic) = &sticky {
             let partition = queue.log.tp.partition();
-            topic.sticky.sent(partition, group.size, self.config().batch_size, false);
+            topic.sticky.sent(partition, size, self.config().batch_size, false);
         }
-        self.run_after_add(queue, true, true);
-        Ok((acks != Acks::None).then(|| Pending(slot)))
+        self.run_after_add(&queue, true, true);
+        Ok((self.config().acks != Acks::None).then(|| Pending(slot)))
     }
 
     /// Puts together what became of each record.
     fn gather(
         &self,
-        groups: &[Group<'_>],
+        queues: &[Arc<PartitionQueue>],
         outcomes: Vec<Result<Option<Pending>>>,
-        mut sent: Vec<Sent>,
+        sent: Vec<Sent>,
     ) -> BatchDelivery {
         let mut batches = Vec::with_capacity(outcomes.len());
         // Where each group's batch is among those that are pending.
@@ -142,29 +224,36 @@ impl Inner {
                 })
             }));
         }
-        for sent in &mut sent {
-            let Sent::In(group, ticket) = &*sent else { continue };
-            let (Some(place), Some(of)) = (places.get(*group), groups.get(*group)) else {
+        let mut records = Vec::with_capacity(sent.len());
+        for sent in sent {
+            let Sent::In { batch, records: indexes, timestamp } = &sent else {
+                records.push(sent);
                 continue;
             };
-            let result = match place {
-                Ok(Some(batch)) => {
-                    *sent = Sent::In(*batch, *ticket);
-                    continue;
-                }
-                Ok(None) => Ok(RecordMetadata {
-                    topic_partition: of.queue.log.tp.clone(),
-                    offset: None,
-                    timestamp: ticket.timestamp,
-                }),
-                Err(error) => {
-                    self.client.note_failure(error);
-                    Err(error.clone())
-                }
+            let (Some(place), Some(queue)) = (places.get(*batch), queues.get(*batch)) else {
+                continue;
             };
-            self.config().interceptors.on_acknowledgement(&result);
-            *sent = Sent::Done(result);
+            if let Ok(Some(place)) = place {
+                let (records_of, timestamp) = (indexes.clone(), *timestamp);
+                records.push(Sent::In { batch: *place, records: records_of, timestamp });
+                continue;
+            }
+            for _ in indexes.clone() {
+                let result = match place {
+                    Ok(_) => Ok(RecordMetadata {
+                        topic_partition: queue.log.tp.clone(),
+                        offset: None,
+                        timestamp: *timestamp,
+                    }),
+                    Err(error) => {
+                        self.client.note_failure(error);
+                        Err(error.clone())
+                    }
+                };
+                self.config().interceptors.on_acknowledgement(&result);
+                records.push(Sent::Done(result));
+            }
         }
-        BatchDelivery { batches, records: sent }
+        BatchDelivery { batches, records }
     }
 }

@@ -123,7 +123,9 @@ pub(super) struct Home {
     pub(super) session: Option<Arc<Session>>,
 }
 
-/// The slot of one batch.
+/// The slot of one batch. In cache lines of its own: its deliveries come and go on one processor
+/// while another fills another partition.
+#[repr(align(128))]
 pub(super) struct BatchSlot {
     tp: TopicPartition,
     pub(super) home: Home,

@@ -1,8 +1,8 @@
 //! The topics a producer has sent to, each with the queues of its partitions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
@@ -15,14 +15,38 @@ use crate::error::Result;
 use crate::faults::persist;
 use crate::types::TopicId;
 
+/// How many topics are found without a map: comparing names of more would take as long.
+const FIRST_MAX: usize = 8;
+
 /// A topic as this producer knows it.
 pub(super) struct TopicQueues {
     id: TopicId,
+    name: Arc<str>,
+    /// It was deleted, or another one has taken its place.
+    is_past: AtomicBool,
     pub(super) partitions: Vec<Arc<PartitionQueue>>,
     pub(super) sticky: Sticky,
 }
 
 impl TopicQueues {
+    fn new(state: &TopicState, partitions: Vec<Arc<PartitionQueue>>) -> Self {
+        Self {
+            id: state.id,
+            name: Arc::clone(&state.name),
+            is_past: AtomicBool::new(false),
+            partitions,
+            sticky: Sticky::default(),
+        }
+    }
+
+    fn pass(&self) {
+        self.is_past.store(true, Ordering::Release);
+    }
+
+    fn is_past(&self) -> bool {
+        self.is_past.load(Ordering::Acquire)
+    }
+
     pub(super) fn count(&self) -> i32 {
         i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
     }
@@ -41,6 +65,9 @@ pub(super) struct Topics {
     client: Arc<Client>,
     /// Read by every record that is sent, on many threads at once; changed as a whole.
     known: ArcSwap<Known>,
+    /// The first of them, of all times: each stays until the producer goes, so that a record finds
+    /// its topic with loads alone.
+    first: [OnceLock<Arc<TopicQueues>>; FIRST_MAX],
     /// Held by who changes it.
     changing: Mutex<()>,
     /// The broker's topics when `known` was last checked against them.
@@ -61,6 +88,7 @@ impl Topics {
         Self {
             client,
             known: ArcSwap::default(),
+            first: Default::default(),
             changing: Mutex::default(),
             seen_version: AtomicU64::new(version),
             closed: AtomicBool::new(false),
@@ -72,6 +100,17 @@ impl Topics {
     pub(super) fn current(&self) -> Option<Guard<Arc<Known>>> {
         let version = self.client.broker.topics_version.load(Ordering::Acquire);
         (self.seen_version.load(Ordering::Acquire) == version).then(|| self.known.load())
+    }
+
+    /// A topic that is known, if it is one of the first, and no topic came, grew or went since.
+    #[inline]
+    pub(super) fn first(&self, name: &str) -> Option<&Arc<TopicQueues>> {
+        let version = self.client.broker.topics_version.load(Ordering::Acquire);
+        if self.seen_version.load(Ordering::Acquire) != version {
+            return None;
+        }
+        let known = self.first.iter().map_while(OnceLock::get);
+        known.into_iter().find(|topic| *topic.name == *name && !topic.is_past())
     }
 
     /// The queues of a topic. Topics that came, grew or were made anew since are looked up again;
@@ -120,6 +159,7 @@ impl Topics {
         self.known.store(Arc::new(known));
         drop(changing);
         // Who holds one still looks again.
+        gone.iter().for_each(|topic| topic.pass());
         gone.iter().flat_map(|topic| &topic.partitions).for_each(|q| q.accumulator.close());
         for state in there {
             self.take_in(&state, &mut gone);
@@ -153,14 +193,18 @@ impl Topics {
             }
             partitions.push(queue);
         }
-        let new = Arc::new(TopicQueues { id: state.id, partitions, sticky: Sticky::default() });
+        let new = Arc::new(TopicQueues::new(state, partitions));
         let old = known.insert(Arc::clone(&state.name), Arc::clone(&new));
         self.known.store(Arc::new(known));
-        if let Some(old) = old
-            && old.id != new.id
-        {
-            old.partitions.iter().for_each(|queue| queue.accumulator.close());
-            gone.push(old);
+        if let Some(old) = old {
+            old.pass();
+            if old.id != new.id {
+                old.partitions.iter().for_each(|queue| queue.accumulator.close());
+                gone.push(old);
+            }
+        }
+        if let Some(free) = self.first.iter().find(|first| first.get().is_none()) {
+            let _ = free.set(Arc::clone(&new));
         }
         Some(new)
     }

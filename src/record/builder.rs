@@ -202,24 +202,25 @@ impl BatchBuilder {
         self.push(self.next_delta, timestamp, key, value, Headers::Owned(headers))
     }
 
-    /// The same, unless it would make a batch that has records larger than `limit`: then nothing is
-    /// added, and the answer is `None`.
+    /// The same, as long as the batch stays smaller than `limit`. Else nothing is added, nor if the
+    /// record is no good.
     #[inline]
-    pub(crate) fn append_within(
+    pub(crate) fn join(
         &mut self,
         limit: usize,
-        timestamp: Option<i64>,
+        timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &[Header],
-    ) -> Result<Option<i32>, BuildError> {
+    ) -> Option<i32> {
+        let stamp = Some(timestamp);
         let (parts, body) =
-            self.measure(self.next_delta, timestamp, key, value, Headers::Owned(headers))?;
+            self.measure(self.next_delta, stamp, key, value, Headers::Owned(headers)).ok()?;
         let size = self.used.saturating_add(length_size(body)).saturating_add(body);
-        if size > limit && !self.is_empty() {
-            return Ok(None);
+        if size >= limit {
+            return None;
         }
-        self.write(&parts, body, timestamp).map(Some)
+        self.write(&parts, body, stamp).ok()
     }
 
     /// Adds a record at `offset_delta` from the base offset, above the record before it.
@@ -288,7 +289,7 @@ impl BatchBuilder {
     }
 
     /// What a record would be here, and how large without its length.
-    #[inline]
+    #[inline(always)]
     fn measure<'a>(
         &self,
         offset_delta: i64,
@@ -313,7 +314,7 @@ impl BatchBuilder {
         if self.has_base_timestamp { self.header.base_timestamp } else { timestamp.unwrap_or(-1) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(
         &mut self,
         parts: &Parts<'_>,

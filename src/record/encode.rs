@@ -94,7 +94,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The bytes of count and headers.
-    #[inline]
+    #[inline(always)]
     fn size(self) -> usize {
         let bytes = match self {
             Self::Owned([]) => return 1,
@@ -107,7 +107,7 @@ impl<'a> Headers<'a> {
         length_size(self.count()).saturating_add(bytes)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(self, out: &mut Filler<'_>) {
         match self {
             Self::Owned([]) => out.bytes(&[0]),
@@ -138,7 +138,7 @@ pub(crate) struct Parts<'a> {
 
 impl Parts<'_> {
     /// The bytes after the record's length. Saturates instead of overflowing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn body_size(&self) -> usize {
         let small = 1 + varint_len(self.timestamp_delta) + varint_len(self.offset_delta.into());
         payload_size(self.key, self.value, self.headers).saturating_add(small)
@@ -147,7 +147,7 @@ impl Parts<'_> {
     /// Writes the record into its place, which is as large as it is. `body_size` is what
     /// [`body_size`](Self::body_size) said; the caller has compared it with the limit of a batch,
     /// so that every length fits an `i32`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, body_size: usize, place: &mut [u8]) {
         let mut out = Filler::new(place);
         let (length, offset_delta) = (signed(body_size), i64::from(self.offset_delta));

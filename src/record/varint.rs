@@ -23,11 +23,16 @@ fn unzigzag64(z: u64) -> i64 {
 /// How many bytes `n` takes, as an `i32` or as an `i64`: the two forms agree.
 #[inline]
 pub(crate) fn varint_len(n: i64) -> usize {
-    if zigzag(n) < 0x80 {
-        return 1;
+    match zigzag(n) {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        long => long_len(long),
     }
-    let bits = 64 - (zigzag(n) | 1).leading_zeros();
-    bits.div_ceil(7) as usize
+}
+
+#[inline(never)]
+fn long_len(zigzag: u64) -> usize {
+    (64 - zigzag.leading_zeros()).div_ceil(7) as usize
 }
 
 /// Numbers of at most two bytes each, as those of most records are, put together in a register so
@@ -85,7 +90,7 @@ impl<'a> Filler<'a> {
         let room = std::mem::take(&mut self.room);
         debug_assert!(bytes.len() <= room.len());
         if let Some((front, rest)) = room.split_at_mut_checked(bytes.len()) {
-            front.copy_from_slice(bytes);
+            copy(front, bytes);
             self.room = rest;
         }
     }
@@ -121,6 +126,23 @@ impl<'a> Filler<'a> {
             rest >>= 7;
         }
         self.bytes(&[(rest & 0x7f) as u8]);
+    }
+}
+
+/// Copies a slice into one as long. Most keys are short: they are two words that may overlap, and
+/// no call.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    if let (Some(first), Some(last)) = (from.first_chunk::<8>(), from.last_chunk::<8>())
+        && from.len() <= 16
+        && let Some(front) = to.first_chunk_mut::<8>()
+    {
+        *front = *first;
+        if let Some(back) = to.last_chunk_mut::<8>() {
+            *back = *last;
+        }
+    } else {
+        to.copy_from_slice(from);
     }
 }
 

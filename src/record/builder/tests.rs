@@ -182,20 +182,20 @@ fn the_producer_may_be_named_last() {
 #[test]
 fn a_batch_that_fits_its_buffer_allocates_nothing() {
     let mut builder = BatchBuilder::with_buffer(Vec::with_capacity(1000));
-    while builder.append_within(990, Some(1), None, Some(b"0123456789"), &[]).unwrap().is_some() {}
+    while builder.join(991, 1, None, Some(b"0123456789"), &[]).is_some() {}
     assert!(builder.size() > 970 && builder.size() <= 990);
     assert_eq!(builder.seal().unwrap().into_bytes().capacity(), 1000);
 }
 
 #[test]
-fn a_record_is_added_up_to_the_limit_and_alone_whatever_its_size() {
+fn a_record_joins_while_the_batch_stays_below_the_limit() {
     let value = &[7; 100][..];
     let size = BatchBuilder::new().encoded_size(Some(1), None, Some(value), &[]);
-    for (limit, fits) in [(61 + 2 * size - 1, false), (61 + 2 * size, true)] {
+    for (limit, fits) in [(61 + 2 * size, false), (62 + 2 * size, true)] {
         // What was in the buffer is not seen.
         let mut builder = BatchBuilder::with_buffer(vec![9; 5000]);
-        assert_eq!(builder.append_within(10, Some(1), None, Some(value), &[]).unwrap(), Some(0));
-        let second = builder.append_within(limit, Some(1), None, Some(value), &[]).unwrap();
+        assert_eq!(builder.join(62 + size, 1, None, Some(value), &[]), Some(0));
+        let second = builder.join(limit, 1, None, Some(value), &[]);
         assert_eq!(second.is_some(), fits, "limit {limit}");
         let count = 1 + usize::from(fits);
         assert_eq!((builder.len(), builder.size()), (count, 61 + count * size));
@@ -203,4 +203,13 @@ fn a_record_is_added_up_to_the_limit_and_alone_whatever_its_size() {
         (0..count).for_each(|_| assert!(fresh.append(Some(1), None, Some(value), &[]).is_ok()));
         assert_eq!(builder.seal().unwrap().bytes(), fresh.seal().unwrap().bytes());
     }
+}
+
+#[test]
+fn a_record_that_is_no_good_does_not_join() {
+    let mut builder = BatchBuilder::new();
+    assert_eq!(builder.join(1000, -1, None, Some(b"v"), &[]), None);
+    assert_eq!(builder.join(1000, 0, None, Some(b"v"), &[]), Some(0));
+    assert_eq!(builder.join(1000, -1, None, Some(b"v"), &[]), None);
+    assert_eq!(builder.len(), 1);
 }
