@@ -56,6 +56,7 @@ mod retention;
 mod retries;
 
 mod scale;
+mod sends;
 mod sharing;
 mod topic_configs;
 mod topics;
