@@ -52,6 +52,7 @@ mod races;
 mod rebalances;
 mod recovery;
 mod regressions;
+mod reserve;
 mod retention;
 mod retries;
 
