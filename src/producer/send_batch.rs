@@ -81,12 +81,15 @@ impl<'a> Gathering<'a> {
         let (Some(group), Some(timestamp)) = (self.groups.last_mut(), timestamp) else {
             return false;
         };
-        let Some(queue) = self.inner.usual_queue(topic, partition, key) else { return false };
+        let found = self.inner.usual_queue(topic, partition, key);
+        let Some((queue, sticky)) = found else { return false };
         let size = BatchBuilder::record_size_max(key, value, headers);
         let total = group.size.saturating_add(size);
         let fits = size <= self.inner.record_size_limit()
             && total <= self.inner.client.memory.total()
-            && group.failed.is_none();
+            && group.failed.is_none()
+            // Else what it sends would not be counted.
+            && (sticky.is_none() || group.sticky.is_some());
         if !fits || !Arc::ptr_eq(queue, &group.queue) {
             return false;
         }

@@ -2,18 +2,33 @@
 //! batches fill (KIP-480), by bytes and not by records, and less often to partitions that lag
 //! behind (KIP-794).
 
-use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::random::Random;
 
-/// The partition that gets the records without a key of one topic.
+/// The partition that gets the records without a key of one topic. Only a hint, so that every
+/// thread may change it without a lock.
 #[derive(Debug, Default)]
-pub(super) struct Sticky(Mutex<Stuck>);
+pub(super) struct Sticky(AtomicU64);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stuck {
-    partition: Option<i32>,
-    bytes: usize,
+    partition: Option<u32>,
+    bytes: u32,
+}
+
+impl Stuck {
+    /// In one word: the partition counted from one, then the bytes.
+    fn packed(self) -> u64 {
+        let above = self.partition.map_or(0, |partition| u64::from(partition) + 1);
+        above << 32 | u64::from(self.bytes)
+    }
+
+    fn unpacked(word: u64) -> Self {
+        let above = word >> 32;
+        let partition = above.checked_sub(1).and_then(|partition| u32::try_from(partition).ok());
+        Self { partition, bytes: u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0) }
+    }
 }
 
 /// What a new partition is chosen by.
@@ -27,33 +42,59 @@ pub(super) struct Choice<'a> {
 }
 
 impl Sticky {
+    /// The partition of the next record, if that is known already.
+    #[inline]
+    pub(super) fn current(&self) -> Option<i32> {
+        let stuck = Stuck::unpacked(self.0.load(Ordering::Relaxed));
+        stuck.partition.and_then(|partition| i32::try_from(partition).ok())
+    }
+
     /// The partition of the next record.
     pub(super) fn partition(&self, count: i32, choice: &Choice<'_>) -> i32 {
-        let mut stuck = self.0.lock();
-        match stuck.partition {
-            Some(partition) if partition < count => partition,
-            _ => {
-                let chosen = choose(choice);
-                *stuck = Stuck { partition: Some(chosen), bytes: 0 };
-                chosen
+        loop {
+            let word = self.0.load(Ordering::Relaxed);
+            if let Some(partition) = self.current().filter(|partition| *partition < count) {
+                return partition;
+            }
+            let chosen = choose(choice);
+            let stuck = Stuck { partition: u32::try_from(chosen).ok(), bytes: 0 };
+            // Else another thread has chosen meanwhile.
+            if self.change(word, stuck) {
+                return chosen;
             }
         }
     }
 
     /// Counts a record of `size` bytes that went to `partition`. Moves on after a batch's worth of
     /// bytes, but not while a batch is open that more could go to, unless it is twice as much.
+    #[inline]
     pub(super) fn sent(&self, partition: i32, size: usize, batch_size: usize, batch_is_open: bool) {
-        let mut stuck = self.0.lock();
-        if stuck.partition != Some(partition) {
-            return;
-        }
-        stuck.bytes = stuck.bytes.saturating_add(size);
-        let enough = stuck.bytes >= batch_size.max(1);
-        let too_much = stuck.bytes >= batch_size.max(1).saturating_mul(2);
-        if too_much || (enough && !batch_is_open) {
-            *stuck = Stuck::default();
+        let (size, batch_size) = (limited(size), limited(batch_size.max(1)));
+        loop {
+            let word = self.0.load(Ordering::Relaxed);
+            let mut stuck = Stuck::unpacked(word);
+            if stuck.partition != u32::try_from(partition).ok() {
+                return;
+            }
+            stuck.bytes = stuck.bytes.saturating_add(size);
+            let enough = stuck.bytes >= batch_size;
+            let too_much = stuck.bytes >= batch_size.saturating_mul(2);
+            if too_much || (enough && !batch_is_open) {
+                stuck = Stuck::default();
+            }
+            if self.change(word, stuck) {
+                return;
+            }
         }
     }
+
+    fn change(&self, from: u64, to: Stuck) -> bool {
+        self.0.compare_exchange(from, to.packed(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+fn limited(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 /// Uniformly among the partitions that take records (all, if none does), or weighted by how much
@@ -88,6 +129,17 @@ mod tests {
         let partition = sticky.partition(8, &choice);
         sticky.sent(partition, size, 1000, open);
         partition
+    }
+
+    #[test]
+    fn what_is_packed_comes_out_again() {
+        for partition in [None, Some(0), Some(1), Some(7), Some(i32::MAX.cast_unsigned())] {
+            for bytes in [0, 1, 16_384, u32::MAX] {
+                let stuck = Stuck { partition, bytes };
+                assert_eq!(Stuck::unpacked(stuck.packed()), stuck);
+            }
+        }
+        assert_eq!(Sticky::default().current(), None);
     }
 
     #[test]

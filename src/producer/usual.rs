@@ -1,6 +1,7 @@
-//! What nearly every record goes through: it has a partition or a key, its topic is known, and the
-//! open batch of its partition has room for more than it. One lock, nothing allocated. All else
-//! about sending is in `inner`, which says why a record is refused, too.
+//! What nearly every record goes through: its topic is known, and so is its partition, by number, by
+//! its key, or as that of the last record without one, and the open batch there has room for more.
+//! One lock, nothing allocated. All else about sending is in `inner`, which also says why a record
+//! is refused.
 //!
 //! The parts of a record and what becomes of it go in registers. A record that is put together in
 //! memory and moved is written in words and read in larger pieces at once, for which the processor
@@ -14,7 +15,8 @@ use super::inner::Inner;
 use super::murmur::partition_of_key;
 use super::queue::PartitionQueue;
 use super::slot::{BatchSlot, Ticket};
-use crate::record::Header;
+use super::sticky::Sticky;
+use crate::record::{BatchBuilder, Header};
 
 impl Inner {
     /// The timestamp of a record: the one it was given, or the clock's.
@@ -44,29 +46,34 @@ impl Inner {
         timestamp: i64,
     ) -> Option<(Arc<BatchSlot>, i32)> {
         let limit = self.usual_limit?;
-        let queue = self.usual_queue(topic, partition, key)?;
-        queue.accumulator.join(limit, timestamp, key, value, headers)
+        let (queue, sticky) = self.usual_queue(topic, partition, key)?;
+        let joined = queue.accumulator.join(limit, timestamp, key, value, headers)?;
+        if let Some(sticky) = sticky {
+            let size = BatchBuilder::record_size_max(key, value, headers);
+            sticky.sent(queue.log.tp.partition(), size, self.config().batch_size, true);
+        }
+        Some(joined)
     }
 
-    /// The queue of the partition that a record asks for, itself or by its key, in a topic that is
-    /// known, with settings that want nothing else to be done.
+    /// The queue of the partition that a record goes to, in a topic that is known, with settings
+    /// that want nothing else to be done. With it comes what chose it, if neither the record nor
+    /// its key did.
     #[inline]
     pub(super) fn usual_queue(
         &self,
         topic: &str,
         partition: Option<i32>,
         key: Option<&[u8]>,
-    ) -> Option<&Arc<PartitionQueue>> {
+    ) -> Option<(&Arc<PartitionQueue>, Option<&Sticky>)> {
         self.usual_limit?;
         let topic = self.topics.first(topic)?;
-        let partition = match (partition, key) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) if !self.config().partitioner_ignore_keys => {
-                partition_of_key(key, topic.count())
-            }
-            _ => return None,
+        let key = key.filter(|_| !self.config().partitioner_ignore_keys);
+        let (partition, sticky) = match (partition, key) {
+            (Some(partition), _) => (partition, None),
+            (None, Some(key)) => (partition_of_key(key, topic.count()), None),
+            (None, None) => (topic.sticky.current()?, Some(&topic.sticky)),
         };
-        topic.queue(partition)
+        Some((topic.queue(partition)?, sticky))
     }
 
     /// The delivery of a record that joined a batch.

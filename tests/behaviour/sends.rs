@@ -95,6 +95,9 @@ impl Sent {
     }
 }
 
+/// Topic, partition and offset.
+type Place = (usize, i32, i64);
+
 type Shown = (Option<Vec<u8>>, Option<Vec<u8>>, usize, Option<i64>);
 
 fn name(topic: usize) -> String {
@@ -106,12 +109,12 @@ fn name(topic: usize) -> String {
 struct Model {
     counts: BTreeMap<usize, i32>,
     logs: BTreeMap<(usize, i32), Vec<Shown>>,
-    open: Vec<(Delivery, Option<(usize, i32, i64)>)>,
+    open: Vec<(Delivery, Option<Place>)>,
 }
 
 impl Model {
     /// Where a record will stand, or `None` if it is refused.
-    fn place(&mut self, sent: &Sent) -> Option<(usize, i32, i64)> {
+    fn place(&mut self, sent: &Sent) -> Option<Place> {
         let count = *self.counts.entry(sent.topic).or_insert(2);
         let by_key = |key: &Vec<u8>| (murmur2(key) & i32::MAX) % count;
         let partition = sent.partition.or(sent.key.as_ref().map(by_key)).unwrap();
@@ -132,7 +135,7 @@ impl Model {
     }
 }
 
-fn check(told: Result<logreel::RecordMetadata>, place: Option<(usize, i32, i64)>, acks: Acks) {
+fn check(told: Result<logreel::RecordMetadata>, place: Option<Place>, acks: Acks) {
     match (told, place) {
         (Ok(told), Some((topic, partition, offset))) => {
             assert_eq!((told.topic(), told.partition()), (&*name(topic), partition));
