@@ -1,7 +1,7 @@
-//! What nearly every record goes through: its topic is known, and so is its partition, by number, by
-//! its key, or as that of the last record without one, and the open batch there has room for more.
-//! One lock, nothing allocated. All else about sending is in `inner`, which also says why a record
-//! is refused.
+//! What nearly every record goes through: its topic is known, and so is its partition (by number,
+//! by its key, or as that of the last record without one), and the open batch there has room. One
+//! lock, nothing allocated. All else about sending is in `inner`, which also says why a record is
+//! refused.
 //!
 //! The parts of a record and what becomes of it go in registers. A record that is put together in
 //! memory and moved is written in words and read in larger pieces at once, for which the processor
