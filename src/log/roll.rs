@@ -96,7 +96,7 @@ impl Log {
     }
 
     /// Seals the active segment and makes the next. The new file comes first: if it cannot be made
-    /// (a full disk), nothing has changed. Only the zeros behind the old one are gone before, so
+    /// (a full disk), nothing has changed. Only what lies behind the old one is gone before, so
     /// that who follows the directory takes its length for its end when there is another.
     pub(super) fn roll(&self, writer: &mut Writer, config: &TopicConfig) -> Result<Arc<Segment>> {
         let base = self.end_offset();

@@ -105,9 +105,9 @@ impl GroupSync {
         self.took.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Returns when everything below `end` is durable, or when another thread's sync has taken
-    /// longer than `patience` (`false`). `sync` makes durable what is in the log when it is called
-    /// and answers up to which offset. It runs without any lock of this type.
+    /// Returns when everything below `end` is durable, or when another thread's sync, and what it
+    /// waits for, have taken longer than `patience` (`false`). `sync` makes durable what is in the
+    /// log when it is called and answers up to which offset. It runs without any lock of this type.
     pub(crate) fn sync_to(
         &self,
         end: i64,

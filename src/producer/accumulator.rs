@@ -104,9 +104,7 @@ pub(super) fn batch_bytes_max(config: &ProducerConfig) -> usize {
 /// batch has room for must be neither over `max.request.size` nor over `buffer.memory`.
 pub(super) fn usual_limit(config: &ProducerConfig, threads: bool) -> Option<usize> {
     let limit = batch_bytes_max(config);
-    let plain = config.interceptors.is_empty()
-        && config.partitioner.is_none()
-        && config.transactional_id.is_none();
+    let plain = config.interceptors.is_empty() && config.partitioner.is_none();
     let fits = limit <= config.max_request_size.min(config.buffer_memory);
     (threads && plain && fits).then_some(limit)
 }

@@ -49,7 +49,9 @@ impl Inner {
         config: ProducerConfig,
         session: Option<Arc<Session>>,
     ) -> Self {
-        let usual_limit = usual_limit(&config, broker.config.has_threads());
+        // A transaction has to know of each record's partition.
+        let threads = broker.config.has_threads();
+        let usual_limit = usual_limit(&config, threads).filter(|_| session.is_none());
         let client = Client::new(broker, config, session);
         Self { topics: Topics::new(Arc::clone(&client)), client, usual_limit }
     }

@@ -33,19 +33,11 @@ pub(super) struct Gathering<'a> {
     limit: BlockLimit<'a>,
     groups: Vec<Group>,
     sent: Vec<Sent>,
-    /// The time that records without one get.
-    now: Option<i64>,
 }
 
 impl<'a> Gathering<'a> {
     pub(super) fn new(inner: &'a Inner) -> Self {
-        Self {
-            inner,
-            limit: inner.block_limit(true),
-            groups: Vec::new(),
-            sent: Vec::new(),
-            now: None,
-        }
+        Self { inner, limit: inner.block_limit(true), groups: Vec::new(), sent: Vec::new() }
     }
 
     /// Adds a record. What it takes to add most of them happens in registers; see `usual`.
@@ -53,7 +45,8 @@ impl<'a> Gathering<'a> {
     pub(super) fn add(&mut self, record: ProducerRecord<'_>) {
         let ProducerRecord { topic, partition, key, value, headers, timestamp } = record;
         let (key_bytes, value_bytes) = (key.as_deref(), value.as_deref());
-        let now = timestamp.or(self.now);
+        // Where records come slowly each is as old as it is.
+        let now = self.inner.timestamp(timestamp);
         let list = headers_of(headers.as_deref());
         if !self.join(&topic, partition, key_bytes, value_bytes, list, now) {
             self.add_any(&ProducerRecord {
@@ -76,11 +69,9 @@ impl<'a> Gathering<'a> {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &[Header],
-        timestamp: Option<i64>,
+        timestamp: i64,
     ) -> bool {
-        let (Some(group), Some(timestamp)) = (self.groups.last_mut(), timestamp) else {
-            return false;
-        };
+        let Some(group) = self.groups.last_mut() else { return false };
         let found = self.inner.usual_queue(topic, partition, key);
         let Some((queue, sticky)) = found else { return false };
         let size = BatchBuilder::record_size_max(key, value, headers);
@@ -106,7 +97,7 @@ impl<'a> Gathering<'a> {
     #[inline(never)]
     fn add_any(&mut self, record: &ProducerRecord<'_>) {
         let (known, mut found) = (self.inner.topics.current(), None);
-        let now = || *self.now.get_or_insert_with(|| self.inner.client.clock().wall_millis());
+        let now = || self.inner.timestamp(None);
         let checked =
             match self.inner.check(record, now, known.as_deref(), &mut found, &mut self.limit) {
                 Ok(checked) => checked,

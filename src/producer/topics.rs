@@ -1,7 +1,7 @@
 //! The topics a producer has sent to, each with the queues of its partitions.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
@@ -156,10 +156,11 @@ impl Topics {
             }
             state.is_some()
         });
+        // Before anybody can find what comes after them current.
+        gone.iter().for_each(|topic| topic.pass());
         self.known.store(Arc::new(known));
         drop(changing);
         // Who holds one still looks again.
-        gone.iter().for_each(|topic| topic.pass());
         gone.iter().flat_map(|topic| &topic.partitions).for_each(|q| q.accumulator.close());
         for state in there {
             self.take_in(&state, &mut gone);
@@ -195,13 +196,16 @@ impl Topics {
         }
         let new = Arc::new(TopicQueues::new(state, partitions));
         let old = known.insert(Arc::clone(&state.name), Arc::clone(&new));
+        old.iter().for_each(|old| old.pass());
         self.known.store(Arc::new(known));
-        if let Some(old) = old {
-            old.pass();
-            if old.id != new.id {
-                old.partitions.iter().for_each(|queue| queue.accumulator.close());
-                gone.push(old);
-            }
+        fence(Ordering::SeqCst);
+        if self.closed.load(Ordering::Acquire) {
+            // Who closed the producer meanwhile may not have seen them.
+            new.partitions.iter().for_each(|queue| queue.accumulator.close());
+        }
+        if let Some(old) = old.filter(|old| old.id != new.id) {
+            old.partitions.iter().for_each(|queue| queue.accumulator.close());
+            gone.push(old);
         }
         if let Some(free) = self.first.iter().find(|first| first.get().is_none()) {
             let _ = free.set(Arc::clone(&new));
@@ -229,6 +233,7 @@ impl Topics {
     /// Takes no more records. Says whether this was the first call.
     pub(super) fn close(&self) -> bool {
         let first = !self.closed.swap(true, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
         for queue in self.all_queues() {
             queue.accumulator.close();
         }

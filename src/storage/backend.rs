@@ -182,7 +182,8 @@ pub(crate) trait RawFile: Debug + Send + Sync {
         let _ = (offset, len);
         Ok(())
     }
-    /// Gives back what is reserved behind the end of the file, which is at `end`.
+    /// Gives back what is reserved behind the end of the file, which is at `end`. The time of the
+    /// last write stays.
     fn release(&self, end: u64) -> io::Result<()> {
         let _ = end;
         Ok(())

@@ -243,7 +243,12 @@ impl RawFile for DiskFile {
 
     #[cfg(target_os = "linux")]
     fn release(&self, end: u64) -> io::Result<()> {
-        self.handle.change(|file| file.set_len(end))
+        self.handle.change(|file| {
+            // Nothing is written: retention may go by the time.
+            let written = file.metadata()?.modified()?;
+            file.set_len(end)?;
+            file.set_modified(written)
+        })
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -18,6 +18,8 @@ const READING_MAX: Duration = Duration::from_micros(10);
 /// Between which distances two readings tell the speed of the counter.
 const DISTANCE: (Duration, Duration) = (Duration::from_micros(500), Duration::from_secs(1));
 const NANOS_PER_MILLI: u64 = 1_000_000;
+/// No counter runs faster than this many counts in a millisecond: 10 GHz.
+const SPEED_MAX: u64 = 10_000_000;
 
 /// What a thread remembers.
 #[derive(Clone, Copy)]
@@ -62,7 +64,10 @@ fn ask(precise: fn() -> (i64, u32)) -> i64 {
             if (DISTANCE.0..=DISTANCE.1).contains(&passed) {
                 let counts = now.saturating_sub(last).saturating_mul(NANOS_PER_MILLI);
                 let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX).max(1);
-                SPEED.store(counts / nanos, Ordering::Relaxed);
+                // A system that slept counts on while its monotonic clock stands still.
+                if counts / nanos <= SPEED_MAX {
+                    SPEED.store(counts / nanos, Ordering::Relaxed);
+                }
             }
         }
         seen.read = Some((now, before));
