@@ -218,7 +218,7 @@ impl Producer {
     /// A record that is refused by itself (too large, no such topic) fails alone; one that the
     /// topic refuses fails those for its partition. A batch over the topic's `max.message.bytes` is
     /// split, and its parts are written or not each by itself. Records are encoded as they come,
-    /// before `buffer.memory` is asked for room: for each partition that may be as much as all of it.
+    /// before `buffer.memory` is asked for room: as much as all of it for each partition.
     ///
     /// ```
     /// use logreel::{Broker, ProducerRecord};
