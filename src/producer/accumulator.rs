@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -61,6 +61,8 @@ pub(super) struct Accumulator {
     state: Mutex<State>,
     /// How many are full, for who chooses partitions by it.
     backlog: AtomicUsize,
+    /// Whether there is one to join, so that who is alone takes no lock for nothing. A hint.
+    is_open: AtomicBool,
 }
 
 #[derive(Default)]
@@ -92,7 +94,7 @@ pub(super) struct Material<'a> {
     pub(super) config: &'a ProducerConfig,
     pub(super) memory: &'a Arc<Memory>,
     pub(super) log: &'a Log,
-    pub(super) home: &'a Home,
+    pub(super) home: &'a Arc<Home>,
 }
 
 /// How large a batch grows.
@@ -151,7 +153,7 @@ impl Material<'_> {
         let deadline = now.saturating_add(self.config.delivery_timeout);
         OpenBatch {
             builder,
-            slot: BatchSlot::new(self.log.tp.clone(), deadline, reservation, self.home.clone()),
+            slot: BatchSlot::new(deadline, reservation, Arc::clone(self.home)),
             due: now.saturating_add(self.config.linger),
         }
     }
@@ -159,7 +161,17 @@ impl Material<'_> {
 
 impl Accumulator {
     pub(super) fn new() -> Self {
-        Self { state: Mutex::default(), backlog: AtomicUsize::new(0) }
+        Self {
+            state: Mutex::default(),
+            backlog: AtomicUsize::new(0),
+            is_open: AtomicBool::new(false),
+        }
+    }
+
+    /// Shows what there is to those who look without the lock.
+    fn show(&self, state: &State) {
+        self.backlog.store(state.full.len(), Ordering::Relaxed);
+        self.is_open.store(state.open.is_some(), Ordering::Relaxed);
     }
 
     /// Encodes a record into the open batch, where that leaves room for more; else does nothing.
@@ -172,6 +184,9 @@ impl Accumulator {
         value: Option<&[u8]>,
         headers: &[Header],
     ) -> Option<(Arc<BatchSlot>, i32)> {
+        if !self.is_open.load(Ordering::Relaxed) {
+            return None;
+        }
         let mut guard = self.state.lock();
         let State { open: Some(open), closed: false, .. } = &mut *guard else { return None };
         let index = open.builder.join(limit, timestamp, key, value, headers)?;
@@ -225,7 +240,7 @@ impl Accumulator {
                 let size = material.reservation(size_max);
                 let Some(reservation) = reservation.or_else(|| material.memory.try_reserve(size))
                 else {
-                    self.backlog.store(state.full.len(), Ordering::Relaxed);
+                    self.show(state);
                     return Ok(Added::NeedsMemory { size, filled });
                 };
                 let mut open = material.open(reservation);
@@ -249,7 +264,7 @@ impl Accumulator {
             state.full.extend(state.open.take());
             filled = true;
         }
-        self.backlog.store(state.full.len(), Ordering::Relaxed);
+        self.show(state);
         let ticket = Ticket { index, timestamp };
         let closes_batch = state.open.is_none();
         Ok(Added::To(Place { slot, ticket, filled, opened, closes_batch }))
@@ -265,7 +280,7 @@ impl Accumulator {
         state.full.extend(state.open.take());
         state.outstanding.push_back(Arc::clone(&batch.slot));
         state.full.push_back(batch);
-        self.backlog.store(state.full.len(), Ordering::Relaxed);
+        self.show(state);
         Ok(())
     }
 
@@ -319,7 +334,7 @@ impl Accumulator {
             };
             into.extend(state.open.take_if(due));
         }
-        self.backlog.store(state.full.len(), Ordering::Relaxed);
+        self.show(&state);
     }
 
     /// Tells what the holder of the drain token leaves.
@@ -350,7 +365,7 @@ impl Accumulator {
             state.full.retain(|batch| !late(&batch.slot));
             state.open.take_if(|open| late(&open.slot));
             state.left.backoff = None;
-            self.backlog.store(state.full.len(), Ordering::Relaxed);
+            self.show(&state);
             expired
         };
         expired.iter().filter(|slot| slot.expire(now)).count()

@@ -131,25 +131,28 @@ impl Producer {
         let list = headers_of(headers.as_deref());
         match inner.join(&topic, partition, key_bytes, value_bytes, list, now) {
             Some((slot, index)) => inner.joined(slot, index, now),
-            None => self.send_any(ProducerRecord {
-                topic: Cow::Borrowed(&topic),
-                partition,
-                key: key_bytes.map(Cow::Borrowed),
-                value: value_bytes.map(Cow::Borrowed),
-                headers,
-                timestamp,
-            }),
+            None => {
+                let record = ProducerRecord {
+                    topic: Cow::Borrowed(&topic),
+                    partition,
+                    key: key_bytes.map(Cow::Borrowed),
+                    value: value_bytes.map(Cow::Borrowed),
+                    headers,
+                    timestamp,
+                };
+                self.send_any(record, now)
+            }
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn send_any(&self, record: ProducerRecord<'_>) -> Delivery {
+    fn send_any(&self, record: ProducerRecord<'_>, now: i64) -> Delivery {
         let interceptors = &self.0.inner.config().interceptors;
         let sent = if interceptors.is_empty() {
-            self.0.inner.send(&record, true)
+            self.0.inner.send(&record, now, true)
         } else {
-            self.0.inner.send(&interceptors.on_send(record), true)
+            self.0.inner.send(&interceptors.on_send(record), now, true)
         };
         self.refused_or(sent)
     }
@@ -180,11 +183,12 @@ impl Producer {
     pub fn try_send<'a>(&self, record: ProducerRecord<'a>) -> Result<Delivery, TrySendError<'a>> {
         let given_back =
             |error: &Error| matches!(error.kind(), ErrorKind::QueueFull | ErrorKind::Closed);
+        let now = self.0.inner.timestamp(None);
         let interceptors = &self.0.inner.config().interceptors;
         let sent = if interceptors.is_empty() {
-            self.0.inner.send(&record, false)
+            self.0.inner.send(&record, now, false)
         } else {
-            self.0.inner.send(&interceptors.on_send(record.clone()), false)
+            self.0.inner.send(&interceptors.on_send(record.clone()), now, false)
         };
         match sent {
             Err(error) if given_back(&error) => Err(TrySendError { record, error }),

@@ -71,12 +71,17 @@ impl Inner {
         self.client.broker.check_open()
     }
 
-    /// Sends a record. An error is one that came before the record was taken.
-    pub(super) fn send(&self, record: &ProducerRecord<'_>, may_block: bool) -> Result<Delivery> {
+    /// Sends a record with this time, if it has none. An error is one that came before the record
+    /// was taken.
+    pub(super) fn send(
+        &self,
+        record: &ProducerRecord<'_>,
+        now: i64,
+        may_block: bool,
+    ) -> Result<Delivery> {
         let mut limit = self.block_limit(may_block);
         loop {
             let (known, mut found) = (self.topics.current(), None);
-            let now = || self.client.clock().wall_millis();
             let checked = self.check(record, now, known.as_deref(), &mut found, &mut limit)?;
             if let Some(delivery) = self.send_to(&checked, record, &mut limit)? {
                 return Ok(delivery);
@@ -180,7 +185,7 @@ impl Inner {
     pub(super) fn check<'a>(
         &self,
         record: &ProducerRecord<'_>,
-        now: impl FnOnce() -> i64,
+        now: i64,
         known: Option<&'a Arc<Known>>,
         found: &'a mut Option<Arc<TopicQueues>>,
         limit: &mut BlockLimit<'_>,
@@ -191,7 +196,7 @@ impl Inner {
         if size > self.record_size_limit() {
             return Err(self.too_large(size));
         }
-        let timestamp = record.timestamp.unwrap_or_else(now);
+        let timestamp = record.timestamp.unwrap_or(now);
         if timestamp < 0 {
             return Err(Error::kafka(
                 ErrorCode::InvalidTimestamp,

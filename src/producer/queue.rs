@@ -57,18 +57,19 @@ pub(super) struct PartitionQueue {
     pub(super) accumulator: Accumulator,
     /// The drain token.
     pub(super) held: Mutex<Held>,
-    home: Home,
+    home: Arc<Home>,
 }
 
 impl PartitionQueue {
     pub(super) fn new(log: Arc<Log>, client: Arc<Client>) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
-            let home = Home {
+            let home = Arc::new(Home {
+                tp: log.tp.clone(),
                 runner: this.clone() as Weak<dyn Runner>,
                 clock: client.clock().clone(),
                 threads: client.broker.config.has_threads(),
                 session: client.session.clone(),
-            };
+            });
             Self { log, client, accumulator: Accumulator::new(), held: Mutex::default(), home }
         })
     }

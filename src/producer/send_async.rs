@@ -119,7 +119,7 @@ impl SendAsync<'_> {
         // One that waited inside a callback would wait for what comes after the callback.
         let may_block = !clock.wakes_futures(threads) || in_callback();
         let topic_is_missing = inner.client.broker.topic(record.topic()).is_none();
-        let error = match inner.send(record, may_block) {
+        let error = match inner.send(record, inner.timestamp(None), may_block) {
             Err(error) if !may_block && !self.limit.never_blocks() => error,
             sent => return Ok(self.producer.refused_or(sent)),
         };

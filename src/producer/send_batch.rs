@@ -49,14 +49,15 @@ impl<'a> Gathering<'a> {
         let now = self.inner.timestamp(timestamp);
         let list = headers_of(headers.as_deref());
         if !self.join(&topic, partition, key_bytes, value_bytes, list, now) {
-            self.add_any(&ProducerRecord {
+            let record = ProducerRecord {
                 topic: Cow::Borrowed(&topic),
                 partition,
                 key: key_bytes.map(Cow::Borrowed),
                 value: value_bytes.map(Cow::Borrowed),
                 headers,
                 timestamp,
-            });
+            };
+            self.add_any(&record, now);
         }
     }
 
@@ -95,9 +96,8 @@ impl<'a> Gathering<'a> {
 
     #[cold]
     #[inline(never)]
-    fn add_any(&mut self, record: &ProducerRecord<'_>) {
+    fn add_any(&mut self, record: &ProducerRecord<'_>, now: i64) {
         let (known, mut found) = (self.inner.topics.current(), None);
-        let now = || self.inner.timestamp(None);
         let checked =
             match self.inner.check(record, now, known.as_deref(), &mut found, &mut self.limit) {
                 Ok(checked) => checked,

@@ -112,8 +112,8 @@ pub(super) trait Runner: Send + Sync {
 }
 
 /// Where batches come from.
-#[derive(Clone)]
 pub(super) struct Home {
+    pub(super) tp: TopicPartition,
     /// Gone when the producer is; its batches have been run by then.
     pub(super) runner: Weak<dyn Runner>,
     pub(super) clock: Clock,
@@ -123,12 +123,9 @@ pub(super) struct Home {
     pub(super) session: Option<Arc<Session>>,
 }
 
-/// The slot of one batch. In cache lines of its own: its deliveries come and go on one processor
-/// while another fills another partition.
-#[repr(align(128))]
+/// The slot of one batch.
 pub(super) struct BatchSlot {
-    tp: TopicPartition,
-    pub(super) home: Home,
+    pub(super) home: Arc<Home>,
     /// On the monotonic clock: `delivery.timeout.ms` after the batch was opened.
     pub(super) deadline: Duration,
     /// Every record has its result. Set under the lock, read without it.
@@ -137,15 +134,10 @@ pub(super) struct BatchSlot {
 }
 
 impl BatchSlot {
-    pub(super) fn new(
-        tp: TopicPartition,
-        deadline: Duration,
-        reservation: Reservation,
-        home: Home,
-    ) -> Arc<Self> {
+    pub(super) fn new(deadline: Duration, reservation: Reservation, home: Arc<Home>) -> Arc<Self> {
         let state = State { reservation: Some(reservation), ..State::default() };
         let decided = AtomicBool::new(false);
-        Arc::new(Self { tp, home, deadline, decided, state: Mutex::new(state) })
+        Arc::new(Self { home, deadline, decided, state: Mutex::new(state) })
     }
 
     /// The answer to one record's delivery, if there is one yet.
@@ -160,7 +152,7 @@ impl BatchSlot {
 
     /// The answer where nobody asked for an acknowledgement.
     pub(super) fn unasked(&self, Ticket { timestamp, .. }: Ticket) -> RecordMetadata {
-        RecordMetadata { topic_partition: self.tp.clone(), offset: None, timestamp }
+        RecordMetadata { topic_partition: self.home.tp.clone(), offset: None, timestamp }
     }
 
     fn metadata(
@@ -169,7 +161,7 @@ impl BatchSlot {
         result: Result<(i64, Option<i64>)>,
     ) -> Result<RecordMetadata> {
         result.map(|(offset, log_append_time)| RecordMetadata {
-            topic_partition: self.tp.clone(),
+            topic_partition: self.home.tp.clone(),
             offset: Some(offset),
             timestamp: log_append_time.unwrap_or(ticket.timestamp),
         })
@@ -220,7 +212,7 @@ impl BatchSlot {
         }
         let cause = self.state.lock().last_error.take();
         let message = "the record was not delivered within delivery.timeout.ms";
-        let mut error = Error::kafka(ErrorCode::RequestTimedOut, message).on(&self.tp);
+        let mut error = Error::kafka(ErrorCode::RequestTimedOut, message).on(&self.home.tp);
         if let Some(cause) = cause {
             error = error.because(cause);
         }
@@ -366,7 +358,7 @@ pub(super) fn run<T>(callback: impl FnOnce(T), argument: T) {
 
 impl std::fmt::Debug for BatchSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BatchSlot({}, decided: {})", self.tp, self.is_decided())
+        write!(f, "BatchSlot({}, decided: {})", self.home.tp, self.is_decided())
     }
 }
 
