@@ -8,7 +8,7 @@
 //!
 //! Threads that wait for one sync after the other come back together, a moment after it. Whoever is
 //! the first of them would sync for itself alone and keep the others waiting for all of it, so it
-//! lets them run until there are as many as there were, for a part of what a sync takes. It stays
+//! lets them run until there are as many as there were, for no longer than a sync takes. It stays
 //! awake: to be woken would take longer than they need. One that is alone never waits.
 
 use std::sync::Arc;
@@ -21,8 +21,8 @@ use crate::error::Result;
 use crate::time::let_others_run;
 use crate::wait::{Quiet, contain};
 
-/// A sync waits for company for this part of what the last one took, and not for longer.
-const GATHER_PART: u32 = 2;
+/// A sync waits for company for as long as the last one took, which is what it may save, and for no
+/// longer than this.
 const GATHER_MAX: Duration = Duration::from_millis(1);
 
 /// Somebody to be told when everything below an offset is durable, or when that failed.
@@ -139,8 +139,7 @@ impl GroupSync {
 
     /// Lets other threads run until as many are here as when the last sync ended.
     fn gather(&self, state: &mut MutexGuard<'_, State>) {
-        let limit =
-            GATHER_MAX.min(Duration::from_nanos(self.took.load(Ordering::Relaxed)) / GATHER_PART);
+        let limit = GATHER_MAX.min(Duration::from_nanos(self.took.load(Ordering::Relaxed)));
         if limit.is_zero() || state.present() >= state.expected {
             return;
         }
