@@ -61,7 +61,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Adds a record to the last group, if that is where it belongs and nothing is to be said.
+    /// Adds a record to its group, if that is there already and nothing is to be said.
     #[inline(never)]
     fn join(
         &mut self,
@@ -72,9 +72,12 @@ impl<'a> Gathering<'a> {
         headers: &[Header],
         timestamp: i64,
     ) -> bool {
-        let Some(group) = self.groups.last_mut() else { return false };
         let found = self.inner.usual_queue(topic, partition, key);
         let Some((queue, sticky)) = found else { return false };
+        // As a rule the last one, and the only one.
+        let is_its = |group: &Group| Arc::ptr_eq(queue, &group.queue);
+        let Some(place) = self.groups.iter().rposition(is_its) else { return false };
+        let Some(group) = self.groups.get_mut(place) else { return false };
         let size = BatchBuilder::record_size_max(key, value, headers);
         let total = group.size.saturating_add(size);
         let fits = size <= self.inner.record_size_limit()
@@ -82,14 +85,13 @@ impl<'a> Gathering<'a> {
             && group.failed.is_none()
             // Else what it sends would not be counted.
             && (sticky.is_none() || group.sticky.is_some());
-        if !fits || !Arc::ptr_eq(queue, &group.queue) {
+        if !fits {
             return false;
         }
         let Some(index) = group.builder.join(usize::MAX, timestamp, key, value, headers) else {
             return false;
         };
         group.size = total;
-        let place = self.groups.len() - 1;
         Sent::note(&mut self.sent, place, Ticket { index, timestamp });
         true
     }
