@@ -129,8 +129,11 @@ mod tests {
         let before = sizes();
         Reserve::default().extend(&file, 2 * MIB, u64::MAX);
         Reserve::default().give_back(&file, 2 * MIB);
+        // Retention may go by the time of the last write.
+        file.set_modified_millis(1_600_000_000_000).unwrap();
         let mut reserve = Reserve::inherited();
         reserve.give_back(&file, 2 * MIB);
         assert_eq!(sizes(), before);
+        assert_eq!(file.modified_millis().unwrap(), 1_600_000_000_000);
     }
 }

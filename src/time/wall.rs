@@ -3,8 +3,9 @@
 //! Asking the operating system costs as much as everything else that a record costs. So each thread
 //! remembers its last answer, and until which count of the processor's counter the millisecond
 //! lasts. Within it the answer is the same, to the millisecond; after it the system is asked. A
-//! counter that does not run evenly, or differs between cores, makes an answer late by a
-//! millisecond or two, never more: the remembered time is that short.
+//! counter that does not run evenly, or differs between cores, makes an answer late by a few
+//! milliseconds, never more: the remembered time is that short, and no speed is believed that no
+//! processor has.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
