@@ -339,8 +339,8 @@ pub use log::config_change::ConfigChange;
 pub use log::report::{DamageReport, OnDamage, PartitionReport, Truncation};
 pub use metrics::Metrics;
 pub use producer::{
-    Acks, BatchDelivery, Delivery, Producer, ProducerRecord, RecordMetadata, Transaction,
-    TransactionalProducer, TrySendError,
+    Acks, BatchDelivery, BatchMetadata, Delivery, Producer, ProducerRecord, RecordMetadata,
+    Transaction, TransactionalProducer, TrySendError,
 };
 pub use record::{Compression, Header};
 pub use storage::Storage;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::batch_metadata::BatchMetadata;
 use super::delivery::{Pending, timed_out};
 use super::metadata::RecordMetadata;
 use super::slot::{BatchSlot, Ticket, run};
@@ -19,8 +20,9 @@ use crate::error::Result;
 /// await it, have it called back, or say that you do not care. Dropping it changes nothing about
 /// the records. It does not keep the broker open.
 ///
-/// Every call answers one result a record, in the order in which the records were given, or the
-/// first error.
+/// [`wait`](Self::wait) and `.await` answer where the records are, or the first error;
+/// [`results`](Self::results) and [`on_complete`](Self::on_complete) one result for each record.
+/// All are in the order in which the records were given.
 #[must_use = "dropping a BatchDelivery ignores the results; call `.forget()` to say so"]
 #[derive(Debug)]
 pub struct BatchDelivery {
@@ -39,7 +41,7 @@ pub(super) enum Sent {
 
 impl Sent {
     /// Notes a record of a batch, as a rule the one after the last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn note(all: &mut Vec<Self>, to: usize, ticket: Ticket) {
         let index = ticket.index;
         match all.last_mut() {
@@ -64,7 +66,7 @@ impl BatchDelivery {
     ///
     /// Why the first record that was not delivered was not. Others may have been: see
     /// [`results`](Self::results).
-    pub fn wait(self) -> Result<Vec<RecordMetadata>> {
+    pub fn wait(self) -> Result<BatchMetadata> {
         for batch in &self.batches {
             batch.wait_until(None);
         }
@@ -77,7 +79,7 @@ impl BatchDelivery {
     ///
     /// As [`wait`](Self::wait); `REQUEST_TIMED_OUT` when it is not known yet. The records are
     /// still on their way then.
-    pub fn wait_timeout(self, timeout: Duration) -> Result<Vec<RecordMetadata>> {
+    pub fn wait_timeout(self, timeout: Duration) -> Result<BatchMetadata> {
         let deadline = self.batches.first().and_then(|batch| batch.0.home.clock.deadline(timeout));
         for batch in &self.batches {
             batch.wait_until(deadline);
@@ -145,40 +147,52 @@ impl BatchDelivery {
 
     fn answers(&self) -> Vec<Result<RecordMetadata>> {
         let mut answers = Vec::new();
-        let _ = self.each(|answer| {
-            answers.push(answer);
+        let told = self.each_run(|records, run| {
+            match run {
+                Ok(run) => answers.extend((0..records).map(|place| Ok(run.record(place)))),
+                Err(error) => answers.extend((0..records).map(|_| Err(error.clone()))),
+            }
             Ok(())
         });
+        debug_assert!(told.is_ok(), "nothing above fails");
         answers
     }
 
     /// Those of all records, or the first error.
-    fn all(&self) -> Result<Vec<RecordMetadata>> {
-        let count = |sent: &Sent| match sent {
-            Sent::In { records, .. } => records.len(),
-            Sent::Done(_) => 1,
-        };
-        let mut answers = Vec::with_capacity(self.records.iter().map(count).sum());
-        self.each(|answer| {
-            answers.push(answer?);
+    fn all(&self) -> Result<BatchMetadata> {
+        let mut answers = BatchMetadata::default();
+        self.each_run(|records, run| {
+            answers.push(run?, records);
             Ok(())
         })?;
         Ok(answers)
     }
 
-    /// Tells the answers one after the other, until somebody has heard enough.
-    fn each(&self, mut tell: impl FnMut(Result<RecordMetadata>) -> Result<()>) -> Result<()> {
+    /// Tells what became of records that were placed one after the other, or failed together: how
+    /// many, and where the first is. Until somebody has heard enough.
+    fn each_run(
+        &self,
+        mut tell: impl FnMut(usize, Result<RecordMetadata>) -> Result<()>,
+    ) -> Result<()> {
         for sent in &self.records {
-            match sent {
-                Sent::Done(result) => tell(result.clone())?,
-                Sent::In { batch, records, timestamp } => {
-                    let answers = self.batches.get(*batch).and_then(|batch| batch.0.answers());
-                    for index in records.clone() {
-                        let ticket = Ticket { index, timestamp: *timestamp };
-                        let answer = answers.as_ref().map(|answers| answers.of(ticket));
-                        tell(answer.unwrap_or_else(|| Err(timed_out())))?;
-                    }
+            let (batch, records, timestamp) = match sent {
+                Sent::Done(result) => {
+                    tell(1, result.clone())?;
+                    continue;
                 }
+                Sent::In { batch, records, timestamp } => (batch, records, *timestamp),
+            };
+            let batch = self.batches.get(*batch).and_then(|batch| batch.0.answers());
+            let Some(answers) = batch else {
+                tell(records.len(), Err(timed_out()))?;
+                continue;
+            };
+            let mut left = records.clone();
+            while !left.is_empty() {
+                let ticket = Ticket { index: left.start, timestamp };
+                let end = answers.same_as(left.start).min(left.end);
+                tell((left.start..end).len(), answers.of(ticket))?;
+                left.start = end;
             }
         }
         Ok(())
@@ -204,7 +218,7 @@ impl<F: FnOnce(Vec<Result<RecordMetadata>>)> All<F> {
 }
 
 impl Future for BatchDelivery {
-    type Output = Result<Vec<RecordMetadata>>;
+    type Output = Result<BatchMetadata>;
 
     /// As polling a [`Delivery`](crate::Delivery).
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -222,7 +222,9 @@ impl Producer {
     /// A record that is refused by itself (too large, no such topic) fails alone; one that the
     /// topic refuses fails those for its partition. A batch over the topic's `max.message.bytes` is
     /// split, and its parts are written or not each by itself. Records are encoded as they come,
-    /// before `buffer.memory` is asked for room: as much as all of it for each partition.
+    /// before `buffer.memory` is asked for room: as much as all of it for each partition. Those
+    /// without a timestamp get the time at which they came; where they come within a millisecond of
+    /// each other, up to sixteen share a look at the clock.
     ///
     /// ```
     /// use logreel::{Broker, ProducerRecord};
@@ -230,7 +232,7 @@ impl Producer {
     /// let placed = producer
     ///     .send_batch((0..100).map(|i| ProducerRecord::to("t").value(i.to_string())))
     ///     .wait()?;
-    /// assert_eq!(placed[99].offset(), Some(99));
+    /// assert_eq!(placed.get(99).and_then(|record| record.offset()), Some(99));
     /// # Ok::<(), logreel::Error>(())
     /// ```
     pub fn send_batch<'a>(

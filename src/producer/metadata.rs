@@ -40,4 +40,9 @@ impl RecordMetadata {
     pub fn timestamp(&self) -> i64 {
         self.timestamp
     }
+
+    /// Where the record is that follows in the same batch, so many records later.
+    pub(super) fn record(&self, later: usize) -> Self {
+        Self { offset: self.offset.map(|offset| offset + later as i64), ..self.clone() }
+    }
 }

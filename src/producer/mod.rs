@@ -82,6 +82,8 @@ mod record;
 
 mod metadata;
 
+mod batch_metadata;
+
 mod partitioner;
 
 mod interceptor;
@@ -134,6 +136,8 @@ mod inner;
 
 mod usual;
 
+mod stamps;
+
 mod send_batch;
 
 mod handle;
@@ -143,6 +147,7 @@ mod send_async;
 mod transactional;
 
 pub use batch_delivery::BatchDelivery;
+pub use batch_metadata::{BatchMetadata, BatchMetadataIter};
 pub use builder::ProducerBuilder;
 pub use config::Acks;
 pub use delivery::Delivery;

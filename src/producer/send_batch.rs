@@ -12,6 +12,7 @@ use super::metadata::RecordMetadata;
 use super::queue::PartitionQueue;
 use super::record::{ProducerRecord, headers_of};
 use super::slot::Ticket;
+use super::stamps::Stamps;
 use super::topics::TopicQueues;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchBuilder, Header};
@@ -28,27 +29,41 @@ struct Group {
 }
 
 /// What a call has gathered so far.
-pub(super) struct Gathering<'a> {
+pub(super) struct Gathering<'a, 'r> {
     inner: &'a Inner,
     limit: BlockLimit<'a>,
+    stamps: Stamps<'a>,
+    /// The topic of a record before, by the name that this had. A name at the same place is the
+    /// same, as names that are lent stay where they are until the call ends.
+    last: Option<(&'r str, &'a TopicQueues)>,
     groups: Vec<Group>,
     sent: Vec<Sent>,
 }
 
-impl<'a> Gathering<'a> {
+impl<'a, 'r> Gathering<'a, 'r> {
     pub(super) fn new(inner: &'a Inner) -> Self {
-        Self { inner, limit: inner.block_limit(true), groups: Vec::new(), sent: Vec::new() }
+        let stamps = Stamps::new(inner.client.clock());
+        let limit = inner.block_limit(true);
+        Self { inner, limit, stamps, last: None, groups: Vec::new(), sent: Vec::new() }
     }
 
     /// Adds a record. What it takes to add most of them happens in registers; see `usual`.
     #[inline(always)]
-    pub(super) fn add(&mut self, record: ProducerRecord<'_>) {
+    pub(super) fn add(&mut self, record: ProducerRecord<'r>) {
         let ProducerRecord { topic, partition, key, value, headers, timestamp } = record;
         let (key_bytes, value_bytes) = (key.as_deref(), value.as_deref());
-        // Where records come slowly each is as old as it is.
-        let now = self.inner.timestamp(timestamp);
+        let now = match timestamp {
+            Some(given) => given,
+            None => self.stamps.next(),
+        };
         let list = headers_of(headers.as_deref());
-        if !self.join(&topic, partition, key_bytes, value_bytes, list, now) {
+        let known = match topic {
+            Cow::Borrowed(name) => self.known(name),
+            Cow::Owned(ref name) => self.inner.usual_topic(name),
+        };
+        let joined = known
+            .is_some_and(|known| self.join(known, partition, key_bytes, value_bytes, list, now));
+        if !joined {
             let record = ProducerRecord {
                 topic: Cow::Borrowed(&topic),
                 partition,
@@ -61,18 +76,32 @@ impl<'a> Gathering<'a> {
         }
     }
 
+    /// The topic of that name, if there is nothing else to be looked at.
+    #[inline(always)]
+    fn known(&mut self, name: &'r str) -> Option<&'a TopicQueues> {
+        if let Some((last, topic)) = self.last
+            && std::ptr::eq(last, name)
+            && self.inner.topics.holds(topic)
+        {
+            return Some(topic);
+        }
+        let topic = self.inner.usual_topic(name)?;
+        self.last = Some((name, topic));
+        Some(topic)
+    }
+
     /// Adds a record to its group, if that is there already and nothing is to be said.
     #[inline(never)]
     fn join(
         &mut self,
-        topic: &str,
+        topic: &TopicQueues,
         partition: Option<i32>,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &[Header],
         timestamp: i64,
     ) -> bool {
-        let found = self.inner.usual_queue(topic, partition, key);
+        let found = self.inner.queue_in(topic, partition, key);
         let Some((queue, sticky)) = found else { return false };
         // As a rule the last one, and the only one.
         let is_its = |group: &Group| Arc::ptr_eq(queue, &group.queue);
@@ -130,14 +159,28 @@ impl<'a> Gathering<'a> {
 
     /// Sends what was gathered.
     pub(super) fn send(mut self) -> BatchDelivery {
-        let mut batches: Vec<Result<Option<Pending>>> = Vec::with_capacity(self.groups.len());
-        let mut homes = Vec::with_capacity(self.groups.len());
+        let mut batches = Vec::with_capacity(self.groups.len());
+        let mut without = Vec::new();
         for (place, group) in self.groups.into_iter().enumerate() {
-            homes.push(Arc::clone(&group.queue));
-            batches.push(self.inner.send_group(place, group, &self.sent, &mut self.limit));
+            let queue = Arc::clone(&group.queue);
+            match self.inner.send_group(place, group, &self.sent, &mut self.limit) {
+                Ok(Some(pending)) => batches.push(pending),
+                Ok(None) => without.push(Without { place, queue, result: Ok(()) }),
+                Err(error) => without.push(Without { place, queue, result: Err(error) }),
+            }
         }
-        self.inner.gather(&homes, batches, self.sent)
+        if without.is_empty() {
+            return BatchDelivery { batches, records: self.sent };
+        }
+        BatchDelivery { batches, records: self.inner.answered(&without, self.sent) }
     }
+}
+
+/// A group that has no batch to be waited for: with `acks=0`, or as it failed.
+struct Without {
+    place: usize,
+    queue: Arc<PartitionQueue>,
+    result: Result<()>,
 }
 
 impl Group {
@@ -202,44 +245,25 @@ impl Inner {
         Ok((self.config().acks != Acks::None).then(|| Pending(slot)))
     }
 
-    /// Puts together what became of each record.
-    fn gather(
-        &self,
-        queues: &[Arc<PartitionQueue>],
-        outcomes: Vec<Result<Option<Pending>>>,
-        sent: Vec<Sent>,
-    ) -> BatchDelivery {
-        let mut batches = Vec::with_capacity(outcomes.len());
-        // Where each group's batch is among those that are pending.
-        let mut places = Vec::with_capacity(outcomes.len());
-        for outcome in outcomes {
-            places.push(outcome.map(|pending| {
-                pending.map(|pending| {
-                    batches.push(pending);
-                    batches.len() - 1
-                })
-            }));
-        }
-        let mut records = Vec::with_capacity(sent.len());
+    /// Gives the records of groups without a batch their results, and the others their batches.
+    fn answered(&self, without: &[Without], sent: Vec<Sent>) -> Vec<Sent> {
+        let mut answered = Vec::with_capacity(sent.len());
         for sent in sent {
-            let Sent::In { batch, records: indexes, timestamp } = &sent else {
-                records.push(sent);
+            let Sent::In { batch: of, records, timestamp } = sent else {
+                answered.push(sent);
                 continue;
             };
-            let (Some(place), Some(queue)) = (places.get(*batch), queues.get(*batch)) else {
+            let before = without.partition_point(|group| group.place < of);
+            let Some(group) = without.get(before).filter(|group| group.place == of) else {
+                answered.push(Sent::In { batch: of - before, records, timestamp });
                 continue;
             };
-            if let Ok(Some(place)) = place {
-                let (records_of, timestamp) = (indexes.clone(), *timestamp);
-                records.push(Sent::In { batch: *place, records: records_of, timestamp });
-                continue;
-            }
-            for _ in indexes.clone() {
-                let result = match place {
-                    Ok(_) => Ok(RecordMetadata {
-                        topic_partition: queue.log.tp.clone(),
+            for _ in records {
+                let result = match &group.result {
+                    Ok(()) => Ok(RecordMetadata {
+                        topic_partition: group.queue.log.tp.clone(),
                         offset: None,
-                        timestamp: *timestamp,
+                        timestamp,
                     }),
                     Err(error) => {
                         self.client.note_failure(error);
@@ -247,9 +271,9 @@ impl Inner {
                     }
                 };
                 self.config().interceptors.on_acknowledgement(&result);
-                records.push(Sent::Done(result));
+                answered.push(Sent::Done(result));
             }
         }
-        BatchDelivery { batches, records }
+        answered
     }
 }

@@ -63,6 +63,12 @@ struct State {
 }
 
 impl State {
+    /// Up to which record the result is of the same kind: by one write, or by one error.
+    fn same_as(&self, index: i32) -> i32 {
+        let bounds = self.pieces.iter().flat_map(|(records, _)| [records.start, records.end]);
+        bounds.filter(|bound| *bound > index).min().unwrap_or(i32::MAX)
+    }
+
     /// The result of a record, once all are decided.
     fn result(&self, index: i32) -> Result<(i64, Option<i64>)> {
         let piece = self.pieces.iter().find(|(records, _)| records.contains(&index));
@@ -333,8 +339,13 @@ pub(super) struct Answers<'a> {
 }
 
 impl Answers<'_> {
+    /// Before which record the answers stop being a run from this one on: placed one after the
+    /// other, or failed with the same error.
+    pub(super) fn same_as(&self, index: i32) -> i32 {
+        self.state.same_as(index)
+    }
+
     /// The answer to one record's delivery.
-    #[inline]
     pub(super) fn of(&self, ticket: Ticket) -> Result<RecordMetadata> {
         self.slot.metadata(ticket, self.state.result(ticket.index))
     }

@@ -98,15 +98,26 @@ impl Topics {
     /// What is known, if no topic came, grew or went since.
     #[inline]
     pub(super) fn current(&self) -> Option<Guard<Arc<Known>>> {
+        self.are_current().then(|| self.known.load())
+    }
+
+    /// Whether no topic came, grew or went since all that is known was current.
+    #[inline]
+    fn are_current(&self) -> bool {
         let version = self.client.broker.topics_version.load(Ordering::Acquire);
-        (self.seen_version.load(Ordering::Acquire) == version).then(|| self.known.load())
+        self.seen_version.load(Ordering::Acquire) == version
+    }
+
+    /// Whether a topic that was found is still what its name stands for.
+    #[inline]
+    pub(super) fn holds(&self, topic: &TopicQueues) -> bool {
+        self.are_current() && !topic.is_past()
     }
 
     /// A topic that is known, if it is one of the first, and no topic came, grew or went since.
     #[inline]
     pub(super) fn first(&self, name: &str) -> Option<&Arc<TopicQueues>> {
-        let version = self.client.broker.topics_version.load(Ordering::Acquire);
-        if self.seen_version.load(Ordering::Acquire) != version {
+        if !self.are_current() {
             return None;
         }
         let known = self.first.iter().map_while(OnceLock::get);

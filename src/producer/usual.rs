@@ -16,6 +16,7 @@ use super::murmur::partition_of_key;
 use super::queue::PartitionQueue;
 use super::slot::{BatchSlot, Ticket};
 use super::sticky::Sticky;
+use super::topics::TopicQueues;
 use crate::record::{BatchBuilder, Header};
 
 impl Inner {
@@ -65,8 +66,24 @@ impl Inner {
         partition: Option<i32>,
         key: Option<&[u8]>,
     ) -> Option<(&Arc<PartitionQueue>, Option<&Sticky>)> {
+        self.queue_in(self.usual_topic(topic)?, partition, key)
+    }
+
+    /// A topic that is known, with settings that want nothing else to be done.
+    #[inline]
+    pub(super) fn usual_topic(&self, name: &str) -> Option<&TopicQueues> {
         self.usual_limit?;
-        let topic = self.topics.first(topic)?;
+        self.topics.first(name).map(|topic| &**topic)
+    }
+
+    /// The same in a topic that was found.
+    #[inline]
+    pub(super) fn queue_in<'t>(
+        &self,
+        topic: &'t TopicQueues,
+        partition: Option<i32>,
+        key: Option<&[u8]>,
+    ) -> Option<(&'t Arc<PartitionQueue>, Option<&'t Sticky>)> {
         let key = key.filter(|_| !self.config().partitioner_ignore_keys);
         let (partition, sticky) = match (partition, key) {
             (Some(partition), _) => (partition, None),

@@ -42,7 +42,7 @@ fn size_of(
     let records = texts.iter().map(|text| ProducerRecord::to(topic).value(text));
     let placed = home.ok(producer.send_batch(records).wait());
     let records = read(broker, topic, 0);
-    let first = placed[0].offset().unwrap() as usize;
+    let first = placed.get(0).unwrap().offset().unwrap() as usize;
     let read: Vec<String> =
         records[first..].iter().map(|record| text(record.value.as_deref())).collect();
     assert_eq!(read, texts, "{home}: {topic}");

@@ -199,7 +199,7 @@ fn a_callback_may_send_wait_flush_and_panic() {
             let sent = inside.send(value("callback"));
             sent.on_complete(move |_| later.lock().unwrap().push("inner"));
             inside.flush(LONG / 6).unwrap();
-            assert_eq!((waited, batch[1].offset()), ([Some(1), Some(0)], Some(3)));
+            assert_eq!((waited, batch.get(1).unwrap().offset()), ([Some(1), Some(0)], Some(3)));
             tell.lock().unwrap().push("outer");
             panic!("a callback that panics hurts nobody else");
         });
