@@ -44,7 +44,8 @@ fn main() {
     if args.first().is_some_and(|arg| arg == "growth") {
         let scratch = tempfile::tempdir().unwrap();
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plots");
-        return growth::run(scale, if scale == Scale::Test { scratch.path() } else { &kept });
+        let plots = if scale == Scale::Test { scratch.path() } else { &kept };
+        return growth::run(scale, plots, &values("--only"));
     }
     let only = values("--only");
     let mut all = Vec::new();

@@ -14,8 +14,8 @@ use plot::Plot;
 use crate::machine;
 use crate::work::Scale;
 
-/// Measures everything, draws it into `plots` and prints the figures.
-pub fn run(scale: Scale, plots: &Path) {
+/// Measures everything, or `only` some of it, draws it into `plots` and prints the figures.
+pub fn run(scale: Scale, plots: &Path, only: &[String]) {
     let command = "cargo run --release --manifest-path benches/peers/Cargo.toml -- growth";
     println!("## How cost grows\n\n{}.\n", machine::described(command));
     std::fs::create_dir_all(plots).unwrap();
@@ -29,6 +29,9 @@ pub fn run(scale: Scale, plots: &Path) {
         ("latency", latency::disturbed),
     ];
     for (name, measure) in all {
+        if !only.is_empty() && !only.iter().any(|only| only == name) {
+            continue;
+        }
         let began = Instant::now();
         for plot in measure(scale) {
             plot.draw(plots);

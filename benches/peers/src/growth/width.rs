@@ -1,15 +1,18 @@
 //! Throughput over how many partitions, threads and groups there are.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use logreel::producer::murmur2;
 use logreel::{Acks, Broker, OffsetReset, ProducerRecord};
 
 use super::plot::{Curve, Plot};
 use super::thousands;
 use crate::work::Scale;
 use crate::work::consume::{Filled, poll_all};
-use crate::work::limits::Touch;
+use crate::work::limits::{Touch, frame};
 use crate::work::measure::median;
 use crate::work::payload::{Payload, Sum};
 use crate::work::subject::{self, TOPIC};
@@ -19,16 +22,16 @@ fn times(scale: Scale) -> usize {
     if scale == Scale::Test { 1 } else { 5 }
 }
 
-/// Two figures at each place, as two curves.
-fn curves(
+/// Some figures at each place, as so many curves.
+fn curves<const N: usize>(
     scale: Scale,
     counts: &[usize],
-    names: [&str; 2],
-    measure: impl Fn(usize) -> [f64; 2],
+    names: [&str; N],
+    measure: impl Fn(usize) -> [f64; N],
 ) -> Vec<Curve> {
-    let mut values = [Vec::new(), Vec::new()];
+    let mut values = names.map(|_| Vec::new());
     for count in counts {
-        let runs: Vec<[f64; 2]> = (0..times(scale)).map(|_| measure(*count)).collect();
+        let runs: Vec<[f64; N]> = (0..times(scale)).map(|_| measure(*count)).collect();
         for (at, values) in values.iter_mut().enumerate() {
             let figures: Vec<f64> = runs.iter().map(|run| run[at]).collect();
             values.push(median(&figures));
@@ -50,30 +53,74 @@ fn plot(
     Plot { file, title, x, y, places, curves, log: false }
 }
 
+/// How long batches wait for company: until they are full, or not.
+const LINGERS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(20)];
+
+/// A batch of a partition, and what the limit writes at once.
+const BATCH: usize = 16 * 1024;
+
 /// One producer spreads records by key, one consumer reads all of them.
 pub fn partitions(scale: Scale) -> Vec<Plot> {
     let counts = [1, 3, 10, 30, 100, 300, 1000];
     let counts = if scale == Scale::Test { &counts[..3] } else { &counts[..] };
     let payload = Payload::new(100);
-    let records = scale.records(500_000);
-    let curves = curves(scale, counts, ["produce", "consume"], |partitions| {
-        let dir = tempfile::tempdir().unwrap();
-        let broker = subject::broker(dir.path(), i32::try_from(partitions).unwrap());
-        let mut first = Touch::default();
-        for partition in broker.topic(TOPIC).unwrap().partitions() {
-            // What the first record of a partition pays once.
-            partition.append([(Some(""), Some(""))]).unwrap();
-            first.add(b"", b"");
-        }
-        let producer = subject::lingering(&broker, Acks::Leader, 16 * 1024);
-        let produced = subject::send_all(&producer, &payload, records) / 1e3;
-        let all: Vec<i32> = (0..i32::try_from(partitions).unwrap()).collect();
-        let (consumed, sum) = read(&broker, &all, records + partitions);
-        assert_eq!(sum, Touch::of(&payload, records).and(first.into()));
-        [produced, consumed]
+    let records = scale.records(2_000_000);
+    let names = [
+        "produce, batches of 16 KiB, full",
+        "the same with linger.ms 20",
+        "raw writes of 16 KiB, a file each",
+        "consume",
+    ];
+    let curves = curves(scale, counts, names, |partitions| {
+        let [full, lingering] = LINGERS.map(|linger| spread(&payload, records, partitions, linger));
+        let raw = write_files(&payload, records, partitions);
+        [full.0, lingering.0, raw, lingering.1]
     });
     let title = "Throughput over partitions, 100 B, one producer, one consumer, acks=1";
     vec![plot("partitions.svg", title, "partitions", counts, curves)]
+}
+
+/// Writes records to so many partitions and reads them. Thousands of records a second, of both.
+fn spread(payload: &Payload, records: usize, partitions: usize, linger: Duration) -> (f64, f64) {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = subject::broker(dir.path(), i32::try_from(partitions).unwrap());
+    let mut first = Touch::default();
+    for partition in broker.topic(TOPIC).unwrap().partitions() {
+        // What the first record of a partition pays once.
+        partition.append([(Some(""), Some(""))]).unwrap();
+        first.add(b"", b"");
+    }
+    let producer = broker.producer().acks(Acks::Leader).batch_size(BATCH).linger(linger);
+    let producer = producer.build().unwrap();
+    let produced = subject::send_all(&producer, payload, records) / 1e3;
+    let all: Vec<i32> = (0..i32::try_from(partitions).unwrap()).collect();
+    let (consumed, sum) = read(&broker, &all, records + partitions);
+    assert_eq!(sum, Touch::of(payload, records).and(first.into()));
+    (produced, consumed)
+}
+
+/// The same records to so many files, by the same choice. Thousands of records a second.
+fn write_files(payload: &Payload, records: usize, files: usize) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |number: usize| File::create(dir.path().join(number.to_string())).unwrap();
+    let buffer = || Vec::with_capacity(2 * BATCH);
+    let mut files: Vec<_> = (0..files).map(|number| (open(number), 0, buffer())).collect();
+    let began = Instant::now();
+    for i in 0..records {
+        let hash = murmur2(&payload.key(i)) & i32::MAX;
+        let place = usize::try_from(hash).unwrap() % files.len();
+        let (file, at, buffer) = &mut files[place];
+        frame(payload, i, buffer);
+        if buffer.len() >= BATCH {
+            file.write_all_at(buffer, *at).unwrap();
+            *at += buffer.len() as u64;
+            buffer.clear();
+        }
+    }
+    for (file, at, buffer) in &files {
+        file.write_all_at(buffer, *at).unwrap();
+    }
+    thousands(records, began)
 }
 
 /// Reads so many records of these partitions. Thousands of records a second.
