@@ -84,18 +84,24 @@ pub fn scan_frames(path: &Path) -> Sum {
     let (mut at, mut sum) = (0, Touch::default());
     while at < len {
         let read = file.read_at(&mut buffer, at).unwrap();
-        let mut used = 0;
-        while let Some(head) = buffer[used..read].first_chunk::<FRAME>() {
-            let size = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-            let crc = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
-            let Some(body) = buffer[used..read].get(FRAME..FRAME + size) else { break };
-            assert_eq!(crc32c::crc32c(body), crc);
-            sum.add(&body[..KEY], &body[KEY..]);
-            used += FRAME + size;
-        }
+        let used = touch_frames(&buffer[..read], &mut sum);
         at += used as u64;
     }
     sum.into()
+}
+
+/// Checks the whole frames at the start of `bytes` and touches their records. Answers their size.
+pub fn touch_frames(bytes: &[u8], touch: &mut Touch) -> usize {
+    let mut used = 0;
+    while let Some(head) = bytes[used..].first_chunk::<FRAME>() {
+        let size = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let crc = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        let Some(body) = bytes[used..].get(FRAME..FRAME + size) else { break };
+        assert_eq!(crc32c::crc32c(body), crc);
+        touch.add(&body[..KEY], &body[KEY..]);
+        used += FRAME + size;
+    }
+    used
 }
 
 /// Touches every key and value, without making the touching the work: the first eight and the last

@@ -4,6 +4,7 @@
 mod latency;
 mod log;
 mod plot;
+mod tail;
 mod width;
 
 use std::path::Path;

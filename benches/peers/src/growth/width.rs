@@ -9,7 +9,7 @@ use logreel::producer::murmur2;
 use logreel::{Acks, Broker, OffsetReset, ProducerRecord};
 
 use super::plot::{Curve, Plot};
-use super::thousands;
+use super::{tail, thousands};
 use crate::work::Scale;
 use crate::work::consume::{Filled, poll_all};
 use crate::work::limits::{Touch, frame};
@@ -57,7 +57,7 @@ fn plot(
 const LINGERS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(20)];
 
 /// A batch of a partition, and what the limit writes at once.
-const BATCH: usize = 16 * 1024;
+pub(super) const BATCH: usize = 16 * 1024;
 
 /// One producer spreads records by key, one consumer reads all of them.
 pub fn partitions(scale: Scale) -> Vec<Plot> {
@@ -182,7 +182,8 @@ pub fn threads(scale: Scale) -> Vec<Plot> {
     vec![plot("threads.svg", title, "threads", &counts, curves)]
 }
 
-/// Consumers of so many groups read the same log, on as many threads as there are cores.
+/// Consumers of so many groups read the same log, on as many threads as there are cores; then each
+/// on a thread of its own, while it is written.
 pub fn groups(scale: Scale) -> Vec<Plot> {
     let counts = [1, 3, 10, 30, 100];
     let counts = if scale == Scale::Test { &counts[..3] } else { &counts[..] };
@@ -191,7 +192,11 @@ pub fn groups(scale: Scale) -> Vec<Plot> {
     let expected = Touch::of(&payload, records);
     let filled = Filled::new(&payload, records, "16777216");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let names = ["all groups together", "produce meanwhile"];
+    let names = [
+        "all groups together",
+        "the same while it is written",
+        "a file and a condition variable, while it is written",
+    ];
     let curves = curves(scale, counts, names, |groups| {
         let next = AtomicUsize::new(0);
         let began = Instant::now();
@@ -211,37 +216,11 @@ pub fn groups(scale: Scale) -> Vec<Plot> {
             }
         });
         let consumed = thousands(records * groups, began);
-        [consumed, tailed(scale, &payload, groups)]
+        // So that every count of groups takes as long.
+        let records = scale.records(3_000_000 / (groups + 2));
+        let followed = tail::followed(&payload, records, groups);
+        [consumed, followed, tail::told(&payload, records, groups)]
     });
-    let title = "Throughput over groups, 100 B";
+    let title = "Records read by all groups, 100 B";
     vec![plot("groups.svg", title, "groups", counts, curves)]
-}
-
-/// A producer writes while a consumer of each group waits for records; all of them get all.
-fn tailed(scale: Scale, payload: &Payload, groups: usize) -> f64 {
-    let records = scale.records(50_000);
-    let expected = Touch::of(payload, records);
-    let dir = tempfile::tempdir().unwrap();
-    let broker = subject::broker(dir.path(), 1);
-    std::thread::scope(|scope| {
-        for number in 0..groups {
-            let broker = &broker;
-            scope.spawn(move || {
-                let group = format!("group-{number}");
-                let consumer = broker.consumer().group_id(group).enable_auto_commit(false);
-                let consumer = consumer.auto_offset_reset(OffsetReset::Earliest);
-                let consumer = consumer.max_poll_records(10_000).build().unwrap();
-                consumer.assign([(TOPIC, 0)]).unwrap();
-                let mut touch = Touch::default();
-                while touch.count() < records {
-                    for record in &consumer.poll(Duration::from_secs(10)).unwrap() {
-                        touch.add(record.key().unwrap(), record.value().unwrap());
-                    }
-                }
-                assert_eq!(Sum::from(touch), expected);
-            });
-        }
-        let producer = subject::lingering(&broker, Acks::Leader, 16 * 1024);
-        subject::send_all(&producer, payload, records) / 1e3
-    })
 }
