@@ -24,6 +24,8 @@ const PERMILLES: [(usize, &str); 5] =
 enum Beside {
     Nothing,
     Compaction,
+    /// Every thousandth append begins a segment: what retention needs, and costs by itself.
+    Rolling,
     Retention,
 }
 
@@ -31,7 +33,8 @@ pub fn disturbed(scale: Scale) -> Vec<Plot> {
     let curves = [
         (Beside::Nothing, "quiet"),
         (Beside::Compaction, "during compaction"),
-        (Beside::Retention, "during retention"),
+        (Beside::Rolling, "a new segment every MiB"),
+        (Beside::Retention, "the same during retention"),
     ];
     let curves = curves.into_iter().map(|(beside, name)| {
         let values = latencies(scale, beside);
@@ -60,6 +63,7 @@ fn topic(beside: Beside) -> NewTopic {
             .set("cleanup.policy", "compact")
             .set("segment.bytes", "4194304")
             .set("min.cleanable.dirty.ratio", "0.01"),
+        Beside::Rolling => topic.set("segment.bytes", "1048576"),
         Beside::Retention => {
             topic.set("segment.bytes", "1048576").set("retention.bytes", "2097152")
         }
@@ -110,7 +114,7 @@ fn check(broker: &Broker, beside: Beside) {
     let went_on = || {
         let metrics = broker.metrics();
         match beside {
-            Beside::Nothing => true,
+            Beside::Nothing | Beside::Rolling => true,
             Beside::Compaction => metrics.cleaner_records_left < metrics.cleaner_records_read,
             Beside::Retention => metrics.segments_deleted > 0,
         }
@@ -121,7 +125,7 @@ fn check(broker: &Broker, beside: Beside) {
     }
     let metrics = broker.metrics();
     match beside {
-        Beside::Nothing => {}
+        Beside::Nothing | Beside::Rolling => {}
         Beside::Compaction => eprintln!("compaction read {} MiB", metrics.cleaner_bytes_read >> 20),
         Beside::Retention => eprintln!("retention deleted {} segments", metrics.segments_deleted),
     }
