@@ -65,7 +65,7 @@ fn tail(c: &mut Criterion) {
                         }
                     };
                     end += size as u64;
-                    black_box(crc32c::crc32c(&read))
+                    black_box(crc_fast::crc32_iscsi(&read))
                 });
             });
         }
@@ -91,13 +91,13 @@ fn replay_and_random(c: &mut Criterion) {
         group.bench_function(format!("pread of {} KiB", chunk / 1024), |b| {
             b.iter(|| {
                 (0..FILE / chunk).fold(0u32, |sum, i| {
-                    sum ^ crc32c::crc32c(&pread(&file, (i * chunk) as u64, chunk))
+                    sum ^ crc_fast::crc32_iscsi(&pread(&file, (i * chunk) as u64, chunk))
                 })
             });
         });
     }
     group.bench_function("map", |b| {
-        b.iter(|| map(&file).chunks(64 * 1024).fold(0u32, |sum, c| sum ^ crc32c::crc32c(c)));
+        b.iter(|| map(&file).chunks(64 * 1024).fold(0u32, |sum, c| sum ^ crc_fast::crc32_iscsi(c)));
     });
     group.finish();
 
@@ -109,20 +109,20 @@ fn replay_and_random(c: &mut Criterion) {
     };
     for chunk in [4 * 1024, 8 * 1024, 16 * 1024] {
         group.bench_function(format!("pread of {} KiB", chunk / 1024), |b| {
-            b.iter(|| crc32c::crc32c(&pread(&file, next() as u64, chunk)[..SMALL]));
+            b.iter(|| crc_fast::crc32_iscsi(&pread(&file, next() as u64, chunk)[..SMALL]));
         });
     }
     let mapped = map(&file);
     group.bench_function("map that is there", |b| {
         b.iter(|| {
             let at = next();
-            crc32c::crc32c(&mapped[at..at + SMALL])
+            crc_fast::crc32_iscsi(&mapped[at..at + SMALL])
         });
     });
     group.bench_function("map made anew", |b| {
         b.iter(|| {
             let at = next();
-            crc32c::crc32c(&map(&file)[at..at + SMALL])
+            crc_fast::crc32_iscsi(&map(&file)[at..at + SMALL])
         });
     });
     group.finish();

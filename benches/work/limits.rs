@@ -16,11 +16,13 @@ const FRAME: usize = 8;
 #[inline]
 pub fn frame(payload: &Payload, i: usize, into: &mut Vec<u8>) {
     let (key, value) = (payload.key(i), payload.value(i));
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&key), value);
+    let at = into.len();
     into.extend_from_slice(&((KEY + value.len()) as u32).to_be_bytes());
-    into.extend_from_slice(&crc.to_be_bytes());
+    into.extend_from_slice(&[0; 4]);
     into.extend_from_slice(&key);
     into.extend_from_slice(value);
+    let crc = crc_fast::crc32_iscsi(&into[at + FRAME..]);
+    into[at + 4..at + FRAME].copy_from_slice(&crc.to_be_bytes());
 }
 
 /// When frames are written.
@@ -97,7 +99,7 @@ pub fn touch_frames(bytes: &[u8], touch: &mut Touch) -> usize {
         let size = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let crc = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
         let Some(body) = bytes[used..].get(FRAME..FRAME + size) else { break };
-        assert_eq!(crc32c::crc32c(body), crc);
+        assert_eq!(crc_fast::crc32_iscsi(body), crc);
         touch.add(&body[..KEY], &body[KEY..]);
         used += FRAME + size;
     }

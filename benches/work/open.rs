@@ -102,16 +102,16 @@ fn rewrite(path: &Path) {
     let mut file = File::options().read(true).write(true).open(path).unwrap();
     let len = file.metadata().unwrap().len();
     let mut buffer = vec![0; 1 << 20];
-    let (mut at, mut crc) = (0, 0);
+    let (mut at, mut crc) = (0, crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi));
     while at < len {
         file.seek(SeekFrom::Start(at)).unwrap();
         let read = file.read(&mut buffer).unwrap();
-        crc = crc32c::crc32c_append(crc, &buffer[..read]);
+        crc.update(&buffer[..read]);
         file.seek(SeekFrom::Start(at)).unwrap();
         file.write_all(&buffer[..read]).unwrap();
         at += read as u64;
     }
-    std::hint::black_box(crc);
+    std::hint::black_box(crc.finalize());
     file.sync_data().unwrap();
 }
 

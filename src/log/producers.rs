@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::{Error, ErrorCode, Result};
-use crate::record::{BatchHeader, ControlRecord, increment_sequence};
+use crate::record::{BatchHeader, ControlRecord, crc32c, increment_sequence};
 
 /// How many batches of a producer are remembered (Kafka: `NUM_BATCHES_TO_RETAIN`).
 const BATCHES_MAX: usize = 5;
@@ -282,7 +282,7 @@ impl ProducerStates {
         }
         let mut out = Vec::with_capacity(6 + body.len());
         out.extend_from_slice(&SNAPSHOT_VERSION.to_be_bytes());
-        out.extend_from_slice(&crc32c::crc32c(&body).to_be_bytes());
+        out.extend_from_slice(&crc32c(&body).to_be_bytes());
         out.extend_from_slice(&body);
         out
     }
@@ -351,7 +351,7 @@ impl ProducerSnapshotEntry {
         let count = usize::try_from(i32::from_be_bytes(*count)).ok()?;
         let (entries, left) = entries.as_chunks::<SNAPSHOT_ENTRY_LEN>();
         let intact = i16::from_be_bytes(*version) == SNAPSHOT_VERSION
-            && u32::from_be_bytes(*crc) == crc32c::crc32c(body)
+            && u32::from_be_bytes(*crc) == crc32c(body)
             && entries.len() == count
             && left.is_empty();
         intact.then(|| entries.iter().filter_map(Self::read).collect())

@@ -12,6 +12,7 @@
 
 use std::fmt;
 
+use super::checksum::crc32c;
 use super::compression::Compression;
 use super::error::{Corruption, DecodeError};
 use super::sequence::increment_sequence;
@@ -174,7 +175,7 @@ impl BatchHeader {
             let reason = Corruption::TooShort { needed: self.size, available: batch.len() };
             return Err(DecodeError::new(reason, batch.len(), Some(self.base_offset)));
         };
-        let computed = crc32c::crc32c(covered);
+        let computed = crc32c(covered);
         if computed == self.crc {
             return Ok(());
         }
@@ -199,7 +200,7 @@ impl BatchHeader {
         put(batch, 51, self.producer_epoch.to_be_bytes());
         put(batch, 53, self.base_sequence.to_be_bytes());
         put(batch, 57, self.count.to_be_bytes());
-        self.crc = crc32c::crc32c(batch.get(CRC_FROM..).unwrap_or_default());
+        self.crc = crc32c(batch.get(CRC_FROM..).unwrap_or_default());
         put(batch, 17, self.crc.to_be_bytes());
     }
 

@@ -30,6 +30,8 @@
 // Ground floor first: a file imports only siblings listed above it.
 mod error;
 
+mod checksum;
+
 mod varint;
 
 mod sequence;
@@ -56,6 +58,7 @@ mod builder;
 
 pub use batch::{BatchRecords, RecordBatch, RecordIter};
 pub use builder::BatchBuilder;
+pub(crate) use checksum::crc32c;
 pub use compression::{Compression, DECOMPRESSED_BYTES_MAX, compress, decompress};
 pub use control::ControlRecord;
 pub use encode::Header;

@@ -216,14 +216,14 @@ impl HashMemo {
 /// Two checksums with different polynomials make a fast 64-bit hash; enough to tell states apart.
 fn hash_bytes<'a>(parts: impl Iterator<Item = &'a [u8]>) -> u64 {
     let mut low = crc32fast::Hasher::new();
-    let mut high = 0;
+    let mut high = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
     let mut len = 0u64;
     for part in parts {
         low.update(part);
-        high = crc32c::crc32c_append(high, part);
+        high.update(part);
         len += part.len() as u64;
     }
-    mix(mix(len) ^ (u64::from(high) << 32 | u64::from(low.finalize())))
+    mix(mix(len) ^ (high.finalize() << 32 | u64::from(low.finalize())))
 }
 
 /// A bijection that spreads every input bit over the output (the finisher of splitmix64).

@@ -13,8 +13,8 @@ use crate::work::limits::{Touch, frame, touch_frames};
 use crate::work::payload::{Payload, Sum};
 use crate::work::subject::{self, TOPIC};
 
-/// A consumer of each group, on a thread of its own. Thousands of records that are read a second, by
-/// all of them together.
+/// A consumer of each group, on a thread of its own. Thousands of records a second that all of them
+/// read together.
 pub fn followed(payload: &Payload, records: usize, groups: usize) -> f64 {
     let expected = Touch::of(payload, records);
     let dir = tempfile::tempdir().unwrap();
