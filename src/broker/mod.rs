@@ -68,6 +68,8 @@ mod transacting;
 
 mod transactions_open;
 
+mod spare;
+
 mod partition;
 
 mod topic;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::shared::Handle;
+use super::spare;
 use crate::error::{Error, ErrorCode, Result};
 use crate::log::{self, Log, check_records, names};
 use crate::metrics::count;
@@ -208,8 +209,11 @@ impl Partition {
         let config = self.log.config();
         let now = self.log.context.clock.wall_millis();
         let records = records.into_iter();
-        let expected = records.size_hint().0.saturating_mul(RECORD_BYTES_GUESS);
-        let buffer = Vec::with_capacity(expected.min(BUFFER_BYTES_FIRST));
+        let mut buffer = spare::take();
+        if buffer.capacity() == 0 {
+            let expected = records.size_hint().0.saturating_mul(RECORD_BYTES_GUESS);
+            buffer.reserve(expected.min(BUFFER_BYTES_FIRST));
+        }
         let mut batch = BatchBuilder::with_buffer(buffer);
         if let Some(codec) = config.compression {
             batch = batch.compression(codec, config.compression_level);
@@ -222,7 +226,10 @@ impl Partition {
         check_records(&batch, &config, now)
             .inspect_err(|_| count(self.log.context.counters.refused_appends()))
             .map_err(|error| error.on(&self.log.tp))?;
-        let placed = self.log.append(batch.seal()?).inspect_err(|_| self.log.fail_waiting())?;
+        let mut sealed = batch.seal()?;
+        let placed =
+            self.log.append_sealed(&mut sealed).inspect_err(|_| self.log.fail_waiting())?;
+        spare::keep(sealed.into_bytes());
         if placed.sync_due {
             self.log.sync_to(placed.end())?;
         }

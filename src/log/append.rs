@@ -89,9 +89,14 @@ pub(crate) fn check_records(
 impl Log {
     /// Appends one sealed batch: assigns its offsets and writes it with one write. Returns when the
     /// bytes are in the operating system's hands; [`sync_to`](Log::sync_to) makes them durable.
-    pub(crate) fn append(&self, batch: SealedBatch) -> Result<Appended> {
+    pub(crate) fn append(&self, mut batch: SealedBatch) -> Result<Appended> {
+        self.append_sealed(&mut batch)
+    }
+
+    /// The same; the caller keeps the batch.
+    pub(crate) fn append_sealed(&self, batch: &mut SealedBatch) -> Result<Appended> {
         let mut placed = Vec::with_capacity(1);
-        self.append_all(&mut [batch], &mut placed)?;
+        self.append_all(std::slice::from_mut(batch), &mut placed)?;
         placed.pop().ok_or_else(|| Error::kafka(ErrorCode::InvalidRequest, "nothing to append"))
     }
 
