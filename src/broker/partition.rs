@@ -209,12 +209,8 @@ impl Partition {
         let config = self.log.config();
         let now = self.log.context.clock.wall_millis();
         let records = records.into_iter();
-        let mut buffer = spare::take();
-        if buffer.capacity() == 0 {
-            let expected = records.size_hint().0.saturating_mul(RECORD_BYTES_GUESS);
-            buffer.reserve(expected.min(BUFFER_BYTES_FIRST));
-        }
-        let mut batch = BatchBuilder::with_buffer(buffer);
+        let expected = records.size_hint().0.saturating_mul(RECORD_BYTES_GUESS);
+        let mut batch = BatchBuilder::with_buffer(spare::take(expected.min(BUFFER_BYTES_FIRST)));
         if let Some(codec) = config.compression {
             batch = batch.compression(codec, config.compression_level);
         }
@@ -226,10 +222,10 @@ impl Partition {
         check_records(&batch, &config, now)
             .inspect_err(|_| count(self.log.context.counters.refused_appends()))
             .map_err(|error| error.on(&self.log.tp))?;
-        let mut sealed = batch.seal()?;
+        let (mut sealed, spare) = batch.seal_into(Vec::new)?;
         let placed =
             self.log.append_sealed(&mut sealed).inspect_err(|_| self.log.fail_waiting())?;
-        spare::keep(sealed.into_bytes());
+        spare::keep(spare.unwrap_or_else(|| sealed.into_bytes()));
         if placed.sync_due {
             self.log.sync_to(placed.end())?;
         }

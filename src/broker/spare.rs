@@ -9,10 +9,11 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// The buffer this thread kept, or an empty one.
-pub(super) fn take() -> Vec<u8> {
+/// The buffer this thread kept, if it has room for this much, or a new one.
+pub(super) fn take(capacity: usize) -> Vec<u8> {
     // A thread that ends has none.
-    SPARE.try_with(Cell::take).unwrap_or_default()
+    let kept = SPARE.try_with(Cell::take).unwrap_or_default();
+    if kept.capacity() < capacity { Vec::with_capacity(capacity) } else { kept }
 }
 
 /// Keeps a buffer. Its contents stay as they are, so that it need not be cleared again.
@@ -29,12 +30,14 @@ mod tests {
     #[test]
     fn a_buffer_is_kept_up_to_its_limit_and_taken_once() {
         keep(Vec::with_capacity(KEPT_BYTES_MAX));
-        assert_eq!(take().capacity(), KEPT_BYTES_MAX);
-        assert_eq!(take().capacity(), 0);
+        assert_eq!(take(0).capacity(), KEPT_BYTES_MAX);
+        assert_eq!(take(0).capacity(), 0);
         keep(Vec::with_capacity(KEPT_BYTES_MAX + 1));
-        assert_eq!(take().capacity(), 0);
+        assert_eq!(take(0).capacity(), 0);
         keep(vec![7; 100]);
-        assert_eq!(std::thread::spawn(|| take().capacity()).join().unwrap(), 0);
-        assert_eq!(take(), vec![7; 100]);
+        assert_eq!(std::thread::spawn(|| take(0).capacity()).join().unwrap(), 0);
+        assert_eq!(take(100), vec![7; 100]);
+        keep(vec![7; 100]);
+        assert_eq!((take(101).capacity(), take(0).capacity()), (101, 0), "too small is let go");
     }
 }

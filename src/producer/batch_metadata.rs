@@ -13,7 +13,8 @@ struct Run {
 /// Where the records of one [`send_batch`](crate::Producer::send_batch) were placed: a
 /// [`RecordMetadata`] for each, in the order in which the records were given.
 ///
-/// Records that were placed one after the other take one entry: a thousand cost as much as one.
+/// Records that were placed one after the other, with the same timestamp, take one entry: a
+/// thousand cost as much as one.
 /// [`iter`](Self::iter) and [`get`](Self::get) make the metadata of a record when it is asked for.
 ///
 /// ```
@@ -41,7 +42,12 @@ impl BatchMetadata {
     /// Adds so many records that follow each other, where the first is.
     pub(super) fn push(&mut self, first: RecordMetadata, records: usize) {
         let end = self.len() + records;
-        self.runs.push(Run { first, end });
+        let begin = self.runs.iter().rev().nth(1).map_or(0, |run| run.end);
+        match self.runs.last_mut() {
+            // One run as long as can be, so that what is the same compares equal.
+            Some(last) if last.first.record(last.end - begin) == first => last.end = end,
+            _ => self.runs.push(Run { first, end }),
+        }
     }
 
     /// How many records there are.
@@ -158,6 +164,16 @@ mod tests {
         assert_eq!(all.iter().map(told).collect::<Vec<_>>(), expected);
         let got: Vec<_> = (0..).map_while(|index| all.get(index)).map(told).collect();
         assert_eq!((got, all.get(usize::MAX)), (expected.to_vec(), None));
+        let mut parts = BatchMetadata::default();
+        parts.push(first("a", 0, Some(10), 7), 1);
+        parts.push(first("a", 0, Some(11), 7), 1);
+        parts.push(first("b", 3, None, 8), 1);
+        parts.push(first("a", 0, Some(5), 9), 2);
+        assert_ne!(parts, all);
+        parts.push(first("a", 0, Some(7), 9), 1);
+        assert_eq!(parts, all, "it does not matter how they came");
+        parts.push(first("a", 0, Some(8), 10), 1);
+        assert_eq!((parts.runs.len(), parts.len()), (4, 7), "another timestamp");
         let mut left = all.iter();
         for remaining in (0..6).rev() {
             left.next();

@@ -223,8 +223,7 @@ impl Producer {
     /// topic refuses fails those for its partition. A batch over the topic's `max.message.bytes` is
     /// split, and its parts are written or not each by itself. Records are encoded as they come,
     /// before `buffer.memory` is asked for room: as much as all of it for each partition. Those
-    /// without a timestamp get the time at which they came; where they come within a millisecond of
-    /// each other, up to sixteen share a look at the clock.
+    /// without a timestamp get the time at which they came.
     ///
     /// ```
     /// use logreel::{Broker, ProducerRecord};

@@ -43,6 +43,9 @@ impl RecordMetadata {
 
     /// Where the record is that follows in the same batch, so many records later.
     pub(super) fn record(&self, later: usize) -> Self {
-        Self { offset: self.offset.map(|offset| offset + later as i64), ..self.clone() }
+        Self {
+            offset: self.offset.map(|offset| offset.saturating_add(later as i64)),
+            ..self.clone()
+        }
     }
 }

@@ -136,8 +136,6 @@ mod inner;
 
 mod usual;
 
-mod stamps;
-
 mod send_batch;
 
 mod handle;

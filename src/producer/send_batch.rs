@@ -12,7 +12,6 @@ use super::metadata::RecordMetadata;
 use super::queue::PartitionQueue;
 use super::record::{ProducerRecord, headers_of};
 use super::slot::Ticket;
-use super::stamps::Stamps;
 use super::topics::TopicQueues;
 use crate::error::{Error, ErrorCode, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchBuilder, Header};
@@ -32,7 +31,6 @@ struct Group {
 pub(super) struct Gathering<'a, 'r> {
     inner: &'a Inner,
     limit: BlockLimit<'a>,
-    stamps: Stamps<'a>,
     /// The topic of a record before, by the name that this had. A name at the same place is the
     /// same, as names that are lent stay where they are until the call ends.
     last: Option<(&'r str, &'a TopicQueues)>,
@@ -42,9 +40,8 @@ pub(super) struct Gathering<'a, 'r> {
 
 impl<'a, 'r> Gathering<'a, 'r> {
     pub(super) fn new(inner: &'a Inner) -> Self {
-        let stamps = Stamps::new(inner.client.clock());
         let limit = inner.block_limit(true);
-        Self { inner, limit, stamps, last: None, groups: Vec::new(), sent: Vec::new() }
+        Self { inner, limit, last: None, groups: Vec::new(), sent: Vec::new() }
     }
 
     /// Adds a record. What it takes to add most of them happens in registers; see `usual`.
@@ -52,10 +49,8 @@ impl<'a, 'r> Gathering<'a, 'r> {
     pub(super) fn add(&mut self, record: ProducerRecord<'r>) {
         let ProducerRecord { topic, partition, key, value, headers, timestamp } = record;
         let (key_bytes, value_bytes) = (key.as_deref(), value.as_deref());
-        let now = match timestamp {
-            Some(given) => given,
-            None => self.stamps.next(),
-        };
+        // Where records come slowly each is as old as it is.
+        let now = self.inner.timestamp(timestamp);
         let list = headers_of(headers.as_deref());
         let known = match topic {
             Cow::Borrowed(name) => self.known(name),

@@ -197,10 +197,23 @@ fn run(steps: &[Step], acks: Acks, batch_size: usize) {
                 model.open.push((delivery, place));
             }
             Step::Batch(all) => {
-                let results = producer.send_batch(all.iter().map(Sent::record)).results();
+                let places: Vec<_> = all.iter().map(|sent| model.place(sent)).collect();
+                let outcome = producer.send_batch(all.iter().map(Sent::record));
+                let results: Vec<_> = if places.iter().all(Option::is_some) {
+                    // As runs of records, asked for one by one and all in turn.
+                    let placed = outcome.wait().unwrap();
+                    let one_by_one = (0..placed.len()).map(|index| placed.get(index).unwrap());
+                    assert!(one_by_one.eq(&placed) && placed.get(placed.len()).is_none());
+                    placed.iter().map(Ok).collect()
+                } else {
+                    outcome.results()
+                };
                 assert_eq!(results.len(), all.len());
-                for (sent, told) in all.iter().zip(results) {
-                    check(told, model.place(sent), acks);
+                for ((sent, told), place) in all.iter().zip(results).zip(places) {
+                    if let (Ok(told), Some(given)) = (&told, sent.timestamp) {
+                        assert_eq!(told.timestamp(), given);
+                    }
+                    check(told, place, acks);
                 }
             }
             Step::Flush => model.settle(&producer, acks),

@@ -114,7 +114,8 @@ fn check(broker: &Broker, beside: Beside) {
     let went_on = || {
         let metrics = broker.metrics();
         match beside {
-            Beside::Nothing | Beside::Rolling => true,
+            Beside::Nothing => true,
+            Beside::Rolling => metrics.rolls > 0,
             Beside::Compaction => metrics.cleaner_records_left < metrics.cleaner_records_read,
             Beside::Retention => metrics.segments_deleted > 0,
         }
@@ -125,7 +126,8 @@ fn check(broker: &Broker, beside: Beside) {
     }
     let metrics = broker.metrics();
     match beside {
-        Beside::Nothing | Beside::Rolling => {}
+        Beside::Nothing => {}
+        Beside::Rolling => eprintln!("{} segments were begun", metrics.rolls),
         Beside::Compaction => eprintln!("compaction read {} MiB", metrics.cleaner_bytes_read >> 20),
         Beside::Retention => eprintln!("retention deleted {} segments", metrics.segments_deleted),
     }

@@ -45,7 +45,7 @@ pub fn followed(payload: &Payload, records: usize, groups: usize) -> f64 {
     thousands(records * groups, began)
 }
 
-/// The least that does the same: a file, its size under a mutex, and a condition variable.
+/// The same with little code: a file, its size under a mutex, and a condition variable.
 pub fn told(payload: &Payload, records: usize, readers: usize) -> f64 {
     let expected = Touch::of(payload, records);
     let dir = tempfile::tempdir().unwrap();
