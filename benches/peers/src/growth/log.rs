@@ -105,7 +105,8 @@ pub fn grows(scale: Scale) -> Vec<Plot> {
         let piece = PER_MIB * usize::try_from((*mib / 2).clamp(1, PIECE_MIB)).unwrap();
         let size = PER_MIB * usize::try_from(*mib).unwrap();
         log.write((size - piece).max(log.records));
-        // The system may still be busy with what was written just now, for everybody.
+        // What the system holds back from the disk slows whoever writes next.
+        log.broker.topic(TOPIC).unwrap().partition(0).unwrap().sync().unwrap();
         limit.push(write_frames(&raw, &log.payload, 0..piece, Write::Bytes(65_536)) / 1e3);
         written.push(log.write(size));
         // It works on a few of all that it has not read.
