@@ -98,7 +98,6 @@ pub fn grows(scale: Scale) -> Vec<Plot> {
     let mut log = Growing { broker, payload: Payload::new(1024), records: 0 };
     log.write(100);
     let stopped = log.consumer();
-    let raw = dir.path().join("raw");
     let (mut written, mut read, mut limit) = (Vec::new(), Vec::new(), Vec::new());
     let mut memory: [Vec<f64>; 3] = Default::default();
     for mib in &sizes {
@@ -107,6 +106,8 @@ pub fn grows(scale: Scale) -> Vec<Plot> {
         log.write((size - piece).max(log.records));
         // What the system holds back from the disk slows whoever writes next.
         log.broker.topic(TOPIC).unwrap().partition(0).unwrap().sync().unwrap();
+        // A new file each time: one before would have given back memory to be used again.
+        let raw = dir.path().join(format!("raw-{mib}"));
         limit.push(write_frames(&raw, &log.payload, 0..piece, Write::Bytes(65_536)) / 1e3);
         written.push(log.write(size));
         // It works on a few of all that it has not read.
