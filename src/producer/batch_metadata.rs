@@ -14,8 +14,8 @@ struct Run {
 /// [`RecordMetadata`] for each, in the order in which the records were given.
 ///
 /// Records that were placed one after the other, with the same timestamp, take one entry: a
-/// thousand cost as much as one.
-/// [`iter`](Self::iter) and [`get`](Self::get) make the metadata of a record when it is asked for.
+/// thousand cost as much as one. [`iter`](Self::iter) and [`get`](Self::get) make the metadata of a
+/// record when it is asked for.
 ///
 /// ```
 /// use logreel::{Broker, ProducerRecord};

@@ -56,6 +56,13 @@ impl Inner {
         Some(joined)
     }
 
+    /// A topic that is known, with settings that want nothing else to be done.
+    #[inline]
+    pub(super) fn usual_topic(&self, name: &str) -> Option<&TopicQueues> {
+        self.usual_limit?;
+        self.topics.first(name).map(|topic| &**topic)
+    }
+
     /// The queue of the partition that a record goes to, in a topic that is known, with settings
     /// that want nothing else to be done. With it comes what chose it, if neither the record nor
     /// its key did.
@@ -67,13 +74,6 @@ impl Inner {
         key: Option<&[u8]>,
     ) -> Option<(&Arc<PartitionQueue>, Option<&Sticky>)> {
         self.queue_in(self.usual_topic(topic)?, partition, key)
-    }
-
-    /// A topic that is known, with settings that want nothing else to be done.
-    #[inline]
-    pub(super) fn usual_topic(&self, name: &str) -> Option<&TopicQueues> {
-        self.usual_limit?;
-        self.topics.first(name).map(|topic| &**topic)
     }
 
     /// The same in a topic that was found.
