@@ -93,9 +93,11 @@ pub(super) fn finish_leftovers(
             parsed.is_none_or(|(_, offset)| min_cleaned.is_some_and(|min| offset >= min))
         });
     let mut strangers = BTreeSet::new();
-    for base in &listing.swaps {
-        if overlaps(storage, dir, &listing.logs, *base)? {
-            strangers.insert(*base);
+    for (name, parsed) in &swaps {
+        let Some((SegmentFile::Log, base)) = *parsed else { continue };
+        if is_no_segment(storage, dir, name, base)? || overlaps(storage, dir, &listing.logs, base)?
+        {
+            strangers.insert(base);
         }
     }
     let (strange, swaps): (Vec<_>, Vec<_>) = swaps
@@ -145,6 +147,17 @@ pub(super) fn finish_leftovers(
     *listing =
         Listing::read(storage, dir, &mut PartitionReport::new(report.topic_partition.clone()))?;
     Ok(())
+}
+
+/// Whether a file that is to take the place of segments does not even begin with a batch. It was
+/// whole when it got its name: the disk has damaged it since, and what it stands for is still
+/// there.
+fn is_no_segment(storage: &Storage, dir: &FileName, name: &FileName, base: i64) -> Result<bool> {
+    let file = storage.open(&FilePath::within(dir, name.clone()), Open::Read)?;
+    let demand = Demand { crc: true, continuous: false, epoch: None };
+    let size = file.len()?;
+    let mut scanner = Scanner::new(Source::file(file), 0, size, Expect::Next(base), demand);
+    Ok(size > 0 && !matches!(scanner.next(), Ok(Some(_))))
 }
 
 /// Whether a new segment would begin inside an old one that it does not replace. No compaction

@@ -125,3 +125,23 @@ fn leftovers_of_operations_that_never_were() {
         }
     }
 }
+
+/// Found by fuzzing: an open gave such a file a segment's name, and the segment was gone.
+#[test]
+fn a_swap_that_holds_no_batch_takes_no_segments_place() {
+    let torn = batch(0)[..40].to_vec();
+    for (what, bytes) in [("rubbish", vec![0xff; 100]), ("short", vec![0; 8]), ("torn", torn)] {
+        for base in [0, 5] {
+            let files = vec![
+                log(0, batches(0..5)),
+                log(5, batches(5..10)),
+                (format!("{base:020}.log.swap"), bytes.clone()),
+            ];
+            let what = format!("{what} at {base}");
+            for outcome in partition(&what, files) {
+                let read = outcome.read.iter().map(|(_, offset, _)| *offset);
+                assert!((0..10).all(|offset| read.clone().any(|found| found == offset)), "{what}");
+            }
+        }
+    }
+}
