@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::config::TopicConfig;
 use super::context::LogContext;
 use super::index::IndexBuilder;
-use super::leftovers::Listing;
+use super::leftovers::{Listing, is_no_segment};
 use super::names::{self, SegmentFile};
 use super::partition::{Followed, Halt, Log, Opened, Stored, Writer};
 use super::provenance::Provenance;
@@ -200,10 +200,15 @@ impl Log {
         let swap = FileName::new(&format!("{}.swap", name.as_str())).filter(|_| is_swapped);
         let mut file = None;
         // Its name may have changed since the directory was listed.
-        for name in swap.into_iter().chain([name]) {
-            if file.is_none() {
-                file = storage.open_if_exists(&FilePath::within(&self.dir, name), Open::Read)?;
-            }
+        let open = |name| storage.open_if_exists(&FilePath::within(&self.dir, name), Open::Read);
+        if let Some(swap) = swap
+            && let Some(new) = open(swap.clone())?
+            && !is_no_segment(new, base)?
+        {
+            file = open(swap)?;
+        }
+        if file.is_none() {
+            file = open(name)?;
         }
         let Some(file) = file else { return Ok(None) };
         let config = self.config();

@@ -9,7 +9,7 @@ use super::recovery::SIDE_FILE_PREFIX;
 use super::report::PartitionReport;
 use super::scan::{Demand, Expect, Scanner, Source};
 use crate::error::Result;
-use crate::storage::{EntryKind, FileName, FilePath, Open, Storage};
+use crate::storage::{EntryKind, File, FileName, FilePath, Open, Storage};
 
 /// The segment files of a partition's directory, sorted out.
 #[derive(Debug, Default)]
@@ -95,8 +95,10 @@ pub(super) fn finish_leftovers(
     let mut strangers = BTreeSet::new();
     for (name, parsed) in &swaps {
         let Some((SegmentFile::Log, base)) = *parsed else { continue };
-        if is_no_segment(storage, dir, name, base)? || overlaps(storage, dir, &listing.logs, base)?
-        {
+        let file = storage.open(&FilePath::within(dir, name.clone()), Open::Read)?;
+        // Where the old one is gone, its damage is to be seen under its name.
+        let is_broken = listing.logs.contains_key(&base) && is_no_segment(file, base)?;
+        if is_broken || overlaps(storage, dir, &listing.logs, base)? {
             strangers.insert(base);
         }
     }
@@ -152,8 +154,7 @@ pub(super) fn finish_leftovers(
 /// Whether a file that is to take the place of segments does not even begin with a batch. It was
 /// whole when it got its name: the disk has damaged it since, and what it stands for is still
 /// there.
-fn is_no_segment(storage: &Storage, dir: &FileName, name: &FileName, base: i64) -> Result<bool> {
-    let file = storage.open(&FilePath::within(dir, name.clone()), Open::Read)?;
+pub(super) fn is_no_segment(file: File, base: i64) -> Result<bool> {
     let demand = Demand { crc: true, continuous: false, epoch: None };
     let size = file.len()?;
     let mut scanner = Scanner::new(Source::file(file), 0, size, Expect::Next(base), demand);

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use logreel::Broker;
+
 use crate::homes::*;
 
 type Named = (String, Vec<u8>);
@@ -138,9 +140,24 @@ fn a_swap_that_holds_no_batch_takes_no_segments_place() {
                 (format!("{base:020}.log.swap"), bytes.clone()),
             ];
             let what = format!("{what} at {base}");
-            for outcome in partition(&what, files) {
+            for outcome in partition(&what, files.clone()) {
                 let read = outcome.read.iter().map(|(_, offset, _)| *offset);
                 assert!((0..10).all(|offset| read.clone().any(|found| found == offset)), "{what}");
+            }
+            // Nor for who only looks: it is still there after the owner has been.
+            let dir = killed(&[], 0);
+            for (name, bytes) in &files {
+                fs::write(dir.path().join("t-0").join(name), bytes).unwrap();
+            }
+            for owned in [false, true] {
+                if owned {
+                    Broker::open(dir.path()).unwrap().close().unwrap();
+                }
+                let looking = Broker::builder().dir(dir.path()).open_read_only().unwrap();
+                let log = looking.topic("t").unwrap().partition(0).unwrap();
+                for offset in 0..10 {
+                    assert!(log.get(offset).unwrap().is_some(), "{what}: {offset}, {owned}");
+                }
             }
         }
     }

@@ -8,7 +8,7 @@
 //! puts them into `README.md` and `benches/RESULTS.md`. `growth` measures how cost grows, draws
 //! it into `benches/plots` and prints the figures. Without a command each workload is reported as
 //! soon as it is done. `--only NAME` runs one workload (may be given more than once), `--rounds
-//! N` so many rounds (7), `--test` each once with few records, `--no-peers` leaves the others
+//! N` so many rounds (15), `--test` each once with few records, `--no-peers` leaves the others
 //! out.
 
 #[path = "../../work/mod.rs"]
@@ -39,7 +39,7 @@ fn main() {
     let scale = Scale::from_args();
     let rounds = match scale {
         Scale::Test => 1,
-        Scale::Full => values("--rounds").pop().map_or(7, |n| n.parse().expect("a number")),
+        Scale::Full => values("--rounds").pop().map_or(15, |n| n.parse().expect("a number")),
     };
     if args.first().is_some_and(|arg| arg == "growth") {
         let scratch = tempfile::tempdir().unwrap();
